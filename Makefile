@@ -1,0 +1,45 @@
+# Two commands do everything: `make repro` and `make test`. Each sets up first, once.
+#   PYTHON=path/to/python3.12   the Python to make .venv with (default: the first of python3, python3.13, ... that suits)
+
+PYTHON ?=
+STATE := .venv/.setup-state
+# The `python` in dvc.yaml's commands comes from PATH.
+IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+.PHONY: help setup repro test preset clean
+.PRECIOUS: $(STATE)
+
+help:
+	@echo "make repro               run the pipeline: what is out of date, nothing else"
+	@echo "make test                ruff, pyright and pytest"
+	@echo "make preset NAME=smoke   write a preset of presets/ into params.yaml; NAME=default goes back"
+	@echo "make setup               make or update .venv (the others do so by themselves)"
+	@echo "make clean               remove .venv and tool caches; data, results and DVC's cache stay"
+
+setup: $(STATE)
+
+$(STATE): pyproject.toml constraints.txt tools/setup.sh
+	@PYTHON="$(PYTHON)" sh tools/setup.sh
+
+# Not complete, or not made here (the folder was moved), or its Python is gone: set up again.
+ifneq ($(shell .venv/bin/python -c '' 2>/dev/null && cat $(STATE) 2>/dev/null),$(CURDIR))
+.PHONY: $(STATE)
+endif
+
+repro: setup
+	@git rev-parse --is-inside-work-tree >/dev/null || { echo "This folder is not a git repository (a downloaded archive?)," \
+		"and DVC needs one. Clone the project, or run here: git init && git add -A && git commit -m start" >&2; exit 1; }
+	@$(IN_VENV) dvc repro
+
+test: setup
+	$(IN_VENV) ruff check .
+	$(IN_VENV) ruff format --check .
+	$(IN_VENV) pyright
+	$(IN_VENV) python -m pytest
+
+preset: setup
+	@$(IN_VENV) python -m presets.apply $(NAME)
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache *.egg-info
+	find faig stages presets tests -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,183 @@
+"""Masking: put the baseline's weights back at chosen filters of the target, and measure what is lost.
+
+Definitions, for inputs of degradation e, Q = mean PSNR over images, masked for degradation d:
+
+* gain(e) = Q_target(e) - Q_baseline(e): what fine-tuning brought, in dB
+* removed(d) = (Q_target(d) - Q_masked(d)) / gain(d): 1 when masking takes the whole gain away
+* collateral(d) = the largest such fraction over the other attributed degradations e
+* selectivity(d) = removed(d) - collateral(d)
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from faig.attribution import PathModel, Weights
+from faig.crops import Batch
+from faig.filters import FilterIndex
+from faig.params import Count, NonNegative, settings
+from faig.quality import gradient_distance, psnr, ssim
+from faig.score_table import Key
+from faig.statistics import bootstrap_means, percentile_interval
+
+BASELINE, TARGET = Key("baseline", ""), Key("target", "")
+"""Rows of the two unmasked networks in a table of measurements."""
+
+
+@settings
+class MaskParams:
+    """Settings of the mask stage."""
+
+    num_resamples: Count
+    level: Annotated[float, Field(gt=0, lt=1)]
+    min_gain: NonNegative
+    picture: Annotated[int, Field(ge=0)]
+
+
+@settings
+class SweepParams:
+    """Settings of the sweep stage: which methods, over which shares of the filters."""
+
+    methods: Annotated[tuple[str, ...], Field(min_length=1)]
+    ratios: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)]
+
+
+def mask(target: Weights, baseline: Weights, index: FilterIndex, chosen: np.ndarray) -> dict[str, Tensor]:
+    """The target's weights with the baseline's at the chosen filters (n,); biases stay the target's.
+
+    No filter chosen gives the target, all give the baseline's kernels, bit for bit.
+    """
+    flags = index.spread(chosen)
+    masked = dict(target)
+    for name, flag in flags.items():
+        value = target[name]
+        taps = (1,) * (value.ndim - 2)
+        masked[name] = torch.where(flag.view(*flag.shape, *taps).to(value.device), baseline[name], value)
+    return masked
+
+
+def restore(model: PathModel, weights: Weights, batches: Sequence[Batch]) -> list[Tensor]:
+    """SR of each batch on the CPU, (n, 3, sH, sW), not clipped."""
+    with torch.no_grad():
+        return [model.restore(weights, batch.lr).cpu() for batch in batches]
+
+
+def measure(
+    model: PathModel,
+    inputs: Mapping[str, Sequence[Batch]],
+    chosen: Mapping[Key, np.ndarray],
+    *,
+    border: int,
+    advance: Callable[[int], None],
+    full: bool = True,
+) -> pd.DataFrame:
+    """Quality of baseline, target and each masked network on each image of each degradation.
+
+    Args:
+        inputs: test images by degradation.
+        chosen: filters (n,) to mask, by ranking; equal sets are computed once.
+        border: pixels cut on each side before PSNR and SSIM, the scale by custom.
+        advance: called with 1 after each network and degradation.
+        full: also SSIM and the gradient distance to the target's output; else PSNR alone.
+
+    Returns:
+        Columns method, degradation (whose filters), replicate, input, image, psnr in dB, ssim, gradient_distance.
+    """
+    networks: dict[bytes, tuple[Weights, list[Key]]] = {b"baseline": (model.baseline, [BASELINE])}
+    networks[b""] = (model.target, [TARGET])
+    for key, filters in chosen.items():
+        content = np.sort(filters).astype(np.int64).tobytes()
+        if content not in networks:
+            networks[content] = (mask(model.target, model.baseline, model.index, filters), [])
+        networks[content][1].append(key)
+    reference = {name: restore(model, model.target, batches) for name, batches in inputs.items()}
+    rows = []
+    for weights, keys in networks.values():
+        for name, batches in inputs.items():
+            for batch, sr, target in zip(batches, restore(model, weights, batches), reference[name], strict=True):
+                values = {"psnr": psnr(sr, batch.hr, border)}
+                if full:
+                    values |= {"ssim": ssim(sr, batch.hr, border), "gradient_distance": gradient_distance(sr, target)}
+                images = pd.DataFrame({"image": batch.names, **{key: value.numpy() for key, value in values.items()}})
+                rows += [images.assign(input=name, **vars(key)) for key in keys]
+            advance(1)
+    first = ["method", "degradation", "replicate", "input", "image"]
+    table = pd.concat(rows, ignore_index=True)
+    return table[first + [name for name in table.columns if name not in first]]
+
+
+def num_networks(chosen: Mapping[Key, np.ndarray]) -> int:
+    """How many different networks :func:`measure` runs."""
+    return 2 + len({np.sort(filters).astype(np.int64).tobytes() for filters in chosen.values()} - {b""})
+
+
+def effects(
+    table: pd.DataFrame, attributed: Sequence[str], params: MaskParams, generator_of: Callable[[], np.random.Generator]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """What masking took away, by method and degradation, with bootstrap intervals over images.
+
+    Args:
+        table: as :func:`measure` returns it; replicates are averaged.
+        attributed: degradations whose gains count for the collateral.
+        generator_of: gives a fresh generator, so that every interval rests on the same resamples.
+
+    Returns:
+        {method: {degradation: values}}. Values: removed, collateral, selectivity, each with _low and _high;
+        gradient_distance on the degradation's own inputs; lost_db.<input>: dB lost on each input. A share is left
+        out where the gain is under ``params.min_gain`` dB, so no number is divided by a small one.
+    """
+    quality = table.groupby(["method", "degradation", "input", "image"], observed=True)["psnr"].mean()
+    target, baseline = quality["target", ""], quality["baseline", ""]
+    gain = target - baseline
+    results: dict[str, dict[str, dict[str, Any]]] = {}
+    masked_rows = table[~table["method"].isin([TARGET.method, BASELINE.method])]
+    for (method, degradation), rows in masked_rows.groupby(["method", "degradation"], observed=True, sort=False):
+        lost = target - quality[method, degradation]
+        values = _fractions(lost, gain, str(degradation), attributed, params, generator_of())
+        if "gradient_distance" in rows:
+            own = rows[rows["input"] == degradation]
+            values["gradient_distance"] = float(own["gradient_distance"].mean())
+        values["lost_db"] = {str(name): float(value) for name, value in lost.groupby("input").mean().items()}
+        results.setdefault(str(method), {})[str(degradation)] = values
+    return results
+
+
+def _fractions(
+    lost: pd.Series,
+    gain: pd.Series,
+    degradation: str,
+    attributed: Sequence[str],
+    params: MaskParams,
+    generator: np.random.Generator,
+) -> dict[str, Any]:
+    """removed, collateral and selectivity with intervals; ``lost`` and ``gain`` in dB, indexed by (input, image)."""
+    mean_gain = gain.groupby("input").mean()
+    usable = [name for name in attributed if mean_gain[name] >= params.min_gain]
+    if degradation not in usable:
+        return {}
+    columns = [series.unstack("input")[usable].to_numpy() for series in (lost, gain)]  # (num_images, E) each
+    stacked = np.concatenate(columns, axis=1)
+    means = bootstrap_means(stacked, num_resamples=params.num_resamples, generator=generator)
+    own = usable.index(degradation)
+    point, samples = (_shares(values, own) for values in (stacked.mean(axis=0, keepdims=True), means))
+    values: dict[str, Any] = {}
+    for name, value in point.items():
+        low, high = percentile_interval(samples[name], level=params.level)
+        values |= {name: float(value[0]), f"{name}_low": low, f"{name}_high": high}
+    return values
+
+
+def _shares(means: np.ndarray, own: int) -> dict[str, np.ndarray]:
+    """Mean losses and gains side by side (R, 2 E) -> removed; where there are others also collateral, selectivity."""
+    lost, gain = np.split(means, 2, axis=1)
+    shares = lost / np.maximum(gain, 1e-9)  # a resample's gain can be tiny although the mean's is not
+    removed, others = shares[:, own], np.delete(shares, own, axis=1)
+    if not others.shape[1]:
+        return {"removed": removed}
+    collateral = others.max(axis=1)
+    return {"removed": removed, "collateral": collateral, "selectivity": removed - collateral}

@@ -1,0 +1,100 @@
+"""params.yaml -> checked, frozen settings.
+
+Each setting's dataclass lives beside the code that it configures and is declared with :func:`settings`, so that an
+unknown key, a missing key, a wrong type or a value out of range is an error that names the key and the value.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, dataclass_transform
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+T = TypeVar("T")
+
+PARAMS_FILE = Path("params.yaml")
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Count = Annotated[int, Field(ge=1)]
+"""How many of something: at least 1."""
+Ratio = Annotated[float, Field(gt=0, le=1)]
+"""A share that may not be empty: above 0, up to 1."""
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Scale = Annotated[int, Field(ge=2, le=4)]
+"""Upscaling factor: 2, 3 or 4."""
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+"""A name that is also part of a file name: letters, digits, ``_`` and ``-``."""
+
+
+class ParamsError(ValueError):
+    """Settings that cannot be used. The message names the key, the value and what is allowed."""
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
+def settings(cls: type[T]) -> type[T]:
+    """Class decorator: a frozen, keyword-only dataclass that refuses unknown keys and values out of range."""
+    return dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))(cls)  # pyright: ignore
+
+
+def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
+    """Read a YAML 1.2 file (as DVC does: ``1e-4`` is a number) into plain dicts, lists and scalars.
+
+    Raises:
+        ParamsError: the file is missing, is not YAML (tags that would build objects included) or is not a mapping.
+    """
+    if not path.is_file():
+        raise ParamsError(f"{path} does not exist: run from the project's folder")
+    try:
+        params = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(params, dict):
+        raise ParamsError(f"{path} must hold a mapping of keys to values, not a {type(params).__name__}")
+    return params
+
+
+def load_params(key: str, kind: type[T], path: Path = PARAMS_FILE) -> T:
+    """The settings under one dotted ``key`` of params.yaml as an object of ``kind``.
+
+    ``kind`` is a class made by :func:`settings` or any annotation that pydantic understands, ``dict[str, float]`` say.
+
+    Raises:
+        ParamsError: the key is missing, or its value does not fit; the message lists every misfit.
+    """
+    value: Any = read_params(path)
+    for depth, part in enumerate(parts := key.split(".")):
+        if not isinstance(value, dict) or part not in value:
+            raise ParamsError(f"{path}: {'.'.join(parts[: depth + 1])} is missing")
+        value = value[part]
+    return check(key, value, kind, source=str(path))
+
+
+def check(key: str, value: object, kind: type[T], *, source: str) -> T:
+    """``value``, as YAML or JSON give it, as an object of ``kind``; ``key`` and ``source`` say in errors where it stands.
+
+    Raises:
+        ParamsError: the value does not fit; the message lists every misfit.
+    """
+    try:
+        # Strict: no `true` for 1, no "0.5" for 0.5. As JSON, because in Python strict also means no list for a tuple.
+        return TypeAdapter(kind).validate_json(json.dumps(value, default=str), strict=True)
+    except ValidationError as error:
+        misfits = [_describe(key, misfit).removeprefix(f"{source}: ") for misfit in error.errors(include_url=False)]
+        raise ParamsError("\n".join(f"{source}: {misfit}" for misfit in misfits)) from error
+
+
+def _describe(key: str, misfit: Any) -> str:
+    where = ".".join(str(part) for part in [key, *misfit["loc"]] if part not in ("", "[key]"))
+    match misfit["type"]:
+        case "missing":
+            return f"{where} is missing"
+        case "unexpected_keyword_argument" | "extra_forbidden":
+            return f"{where} is not a known key"
+        case "value_error":  # raised by the settings themselves, whose message names the key and the value
+            return ": ".join(filter(None, [where, str(misfit["ctx"]["error"])]))
+        case _:
+            return f"{where} = {misfit['input']!r}: {misfit['msg']}"

@@ -1,0 +1,88 @@
+"""The whole of params.yaml, and what must hold between its sections."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from faig.attribution import ScoreParams
+from faig.compute import ComputeParams
+from faig.degradation import DOWNSAMPLING, parse_operations
+from faig.masking import MaskParams, SweepParams
+from faig.networks import NetworkParams
+from faig.params import Name, Ratio, Scale, Seed, settings
+from faig.photographs import DatasetParams
+from faig.prediction import PredictParams
+from faig.scoring import METHODS
+from faig.targets import CLEAN, TargetParams
+from faig.training import TrainingParams
+
+RESERVED = "baseline"
+"""A target may not be called so: its files would be the baseline's."""
+
+
+@settings
+class PipelineParams:
+    """params.yaml: one field per top-level key.
+
+    Raises:
+        ValueError: sections contradict each other; the message names the keys.
+    """
+
+    seed: Seed
+    mask_ratio: Ratio
+    scale: Scale
+    downsampling: str
+    dataset: DatasetParams
+    degradations: dict[Name, Any]
+    targets: Annotated[dict[Name, TargetParams], Field(min_length=1)]
+    network: NetworkParams
+    train_baseline: TrainingParams
+    finetune: TrainingParams
+    score: ScoreParams
+    mask: MaskParams
+    sweep: SweepParams
+    predict: PredictParams
+    compute: ComputeParams
+
+    def __post_init__(self) -> None:
+        if self.downsampling not in DOWNSAMPLING:
+            raise ValueError(f"downsampling = {self.downsampling!r} is not one of {', '.join(DOWNSAMPLING)}")
+        for name, operations in self.degradations.items():
+            parse_operations(f"degradations.{name}", operations)
+        if RESERVED in self.targets:
+            raise ValueError(f"targets.{RESERVED}: this name is the baseline's own, choose another")
+        self._check_names()
+        self._check_sizes()
+
+    def _check_names(self) -> None:
+        if CLEAN not in self.degradations:
+            raise ValueError(f"degradations must define {CLEAN}: the baseline is trained on it")
+        uses = {f"targets.{name}": target.degradations for name, target in self.targets.items()}
+        uses["predict.classes"] = list(self.predict.classes)
+        for key, names in uses.items():
+            if unknown := sorted(set(names) - set(self.degradations)):
+                raise ValueError(
+                    f"{key} names the unknown degradation {unknown[0]}; known are {', '.join(self.degradations)}"
+                )
+        if self.predict.target not in self.targets:
+            raise ValueError(f"predict.target = {self.predict.target!r} is not one of {', '.join(self.targets)}")
+        if missing := {CLEAN, *self.targets[self.predict.target].attribute} - set(self.predict.classes):
+            raise ValueError(f"predict.classes lacks {sorted(missing)[0]}, which predict.target tells apart")
+        if unknown := sorted(set(self.sweep.methods) - set(METHODS)):
+            raise ValueError(f"sweep.methods names the unknown method {unknown[0]}; known are {', '.join(METHODS)}")
+
+    def _check_sizes(self) -> None:
+        sizes = {
+            "train_baseline.patch_size": self.train_baseline.patch_size,
+            "finetune.patch_size": self.finetune.patch_size,
+            "score.images.size": self.score.images.size,
+            "predict.calibration.size": self.predict.calibration.size,
+        }
+        if self.dataset.test_tiles is not None:
+            sizes["dataset.test_tiles.size"] = self.dataset.test_tiles.size
+        for key in ("train_baseline.patch_size", "finetune.patch_size"):
+            if sizes[key] > self.dataset.min_size:
+                raise ValueError(f"{key} = {sizes[key]} must be at most dataset.min_size = {self.dataset.min_size}")
+        for key, size in sizes.items():
+            if size % self.scale:
+                raise ValueError(f"{key} = {size} must be a multiple of scale = {self.scale}")

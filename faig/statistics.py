@@ -1,0 +1,123 @@
+"""Uncertainty over images, and how often a classification is right. NumPy only.
+
+Every figure reported here is a function of means over images (a mean, or a ratio of differences of means), so one
+bootstrap serves all: resample the images, take the means, apply the function.
+
+Shapes: N images, K columns (per-image quantities), R resamples.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""Means (R, K) -> one number per resample (R,)."""
+
+
+def first_mean(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The statistic "mean of the first column": (R, K) -> (R,)."""
+    return means[:, 0]
+
+
+def bootstrap_interval(
+    values: ArrayLike, statistic: Statistic, *, num_resamples: int, level: float, generator: np.random.Generator
+) -> tuple[float, float]:
+    """Percentile bootstrap interval (Efron 1979) over images: (low, high), in the unit of the statistic.
+
+    Args:
+        values: (N, K), or (N,) for K = 1; one row per image.
+        statistic: a function of the columns' means, vectorised over resamples: (R, K) -> (R,). For a ratio say
+            ``lambda means: means[:, 0] / means[:, 1]``.
+        num_resamples: R, at least 1.
+        level: share of the resamples inside the interval, between 0 and 1.
+        generator: decides the resamples; equal generators give equal intervals.
+
+    Raises:
+        ValueError: as :func:`bootstrap_means` and :func:`percentile_interval`; or the statistic's shape is not (R,).
+    """
+    means = bootstrap_means(values, num_resamples=num_resamples, generator=generator)
+    with np.errstate(divide="ignore", invalid="ignore"):  # percentile_interval reports them
+        samples = np.asarray(statistic(means), dtype=np.float64)
+    if samples.shape != (num_resamples,):
+        raise ValueError(f"the statistic must map means {means.shape} to ({num_resamples},), not to {samples.shape}")
+    return percentile_interval(samples, level=level)
+
+
+def bootstrap_means(values: ArrayLike, *, num_resamples: int, generator: np.random.Generator) -> NDArray[np.float64]:
+    """The columns' means over ``num_resamples`` resamples of the images, with replacement: (N, K) or (N,) -> (R, K).
+
+    Columns are resampled together, so a statistic of several columns keeps their pairing.
+
+    Raises:
+        ValueError: no image, no column, more than two axes, a value that is not finite, or fewer than one resample.
+    """
+    rows = np.asarray(values, dtype=np.float64)
+    rows = rows[:, None] if rows.ndim == 1 else rows
+    if rows.ndim != 2 or rows.size == 0:
+        raise ValueError(f"expected values of shape (images, columns), at least one of each, got {np.shape(values)}")
+    if not np.isfinite(rows).all():
+        raise ValueError(
+            f"{np.count_nonzero(~np.isfinite(rows))} of {rows.size} values are NaN or infinite: leave them out"
+        )
+    if num_resamples < 1:
+        raise ValueError(f"num_resamples must be at least 1, got {num_resamples}")
+    num_images = len(rows)
+    # How often each image is drawn: (R, N). Relative to the first row, constant columns stay exactly constant.
+    counts = generator.multinomial(num_images, np.full(num_images, 1 / num_images), size=num_resamples)
+    return rows[0] + counts @ (rows - rows[0]) / num_images
+
+
+def percentile_interval(samples: ArrayLike, *, level: float) -> tuple[float, float]:
+    """The interval (low, high) that holds the middle ``level`` share of the samples (R,).
+
+    Raises:
+        ValueError: ``level`` is not between 0 and 1, there are no samples, or some are not finite.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    samples = np.asarray(samples, dtype=np.float64)
+    num_bad = np.count_nonzero(~np.isfinite(samples))
+    if samples.ndim != 1 or samples.size == 0 or num_bad:
+        raise ValueError(
+            f"expected finite samples of shape (resamples,), got shape {samples.shape} with {num_bad} not finite: "
+            "if the statistic is a ratio, its denominator reaches 0"
+        )
+    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def confusion_matrix(truth: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
+    """How many of each true class (row) were called each class (column): (K, K) counts in the order of ``classes``.
+
+    Raises:
+        ValueError: the lengths differ, a class is listed twice, or a label is not among the classes.
+    """
+    truth, predicted, classes = list(truth), list(predicted), list(classes)
+    _check_lengths(truth, predicted)
+    if len(set(classes)) < len(classes):
+        raise ValueError(f"classes must be distinct, got {classes}")
+    if unknown := sorted(set(truth + predicted) - set(classes)):
+        raise ValueError(f"labels {unknown} are not among the classes {classes}")
+    number = {name: index for index, name in enumerate(classes)}
+    matrix = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    np.add.at(matrix, ([number[label] for label in truth], [number[label] for label in predicted]), 1)
+    return matrix
+
+
+def accuracy(truth: Sequence[str], predicted: Sequence[str]) -> float:
+    """Share of the predictions that are right, 0 to 1.
+
+    Raises:
+        ValueError: the lengths differ, or there is nothing to predict.
+    """
+    truth, predicted = list(truth), list(predicted)
+    _check_lengths(truth, predicted)
+    if not truth:
+        raise ValueError("accuracy needs at least one prediction")
+    return sum(t == p for t, p in zip(truth, predicted, strict=True)) / len(truth)
+
+
+def _check_lengths(truth: list[str], predicted: list[str]) -> None:
+    if len(truth) != len(predicted):
+        raise ValueError(f"{len(truth)} true labels but {len(predicted)} predictions: there must be one each")

@@ -1,0 +1,16 @@
+"""8-bit RGB images (H, W, 3) <-> float32 batches (N, 3, H, W) in [0, 1]."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def to_tensor(image: np.ndarray) -> Tensor:
+    """uint8 (H, W, 3) -> float32 (1, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).unsqueeze(0).float().div_(255)
+
+
+def to_image(batch: Tensor) -> np.ndarray:
+    """Float (1, 3, H, W) -> uint8 (H, W, 3), clipped to [0, 1] and rounded."""
+    levels = batch.detach().squeeze(0).float().clamp(0, 1).mul(255).round()
+    return levels.to(torch.uint8).permute(1, 2, 0).cpu().numpy()

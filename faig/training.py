@@ -1,0 +1,236 @@
+"""Training on patches: L1 loss, Adam, averaged weights, and a learning rate given by the iteration.
+
+A run goes on from its last checkpoint and ends with the bytes of an undisturbed one: batch n depends on (seed, n) alone.
+"""
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from safetensors import safe_open
+from safetensors.torch import save as serialize
+from torch import Tensor, nn
+from torch.nn import functional
+
+from faig.compute import Compute
+from faig.crops import Batch, batches
+from faig.files import replacing
+from faig.pairs import Pair
+from faig.params import Count, Positive, settings
+from faig.patches import PatchSampler
+from faig.progress import Progress
+from faig.quality import psnr
+
+Weights = dict[str, Tensor]
+
+CHECKPOINT = "state.safetensors"
+
+
+@settings
+class TrainingParams:
+    """Settings of one training run; sizes in HR pixels, intervals in iterations."""
+
+    iterations: Count
+    batch_size: Count
+    patch_size: Count
+    learning_rate: Positive
+    schedule: Literal["one_cycle", "cosine"]
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    adam_betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    log_every: Count
+    checkpoint_every: Count
+    validation_images: Count
+
+    def __post_init__(self) -> None:
+        if self.checkpoint_every % self.log_every:
+            raise ValueError(f"checkpoint_every must be a multiple of log_every = {self.log_every}")
+
+
+@dataclass
+class TrainingState:
+    """All that a run needs to go on: iteration, network, averaged weights, optimiser and the curve so far."""
+
+    network: nn.Module
+    average: Weights
+    optimizer: torch.optim.Adam
+    iteration: int = 0
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+
+def learning_rate(iteration: int, params: TrainingParams) -> float:
+    """Rate of ``iteration`` (from 0): linear rise over the warm-up (one_cycle only), then half a cosine down to 0."""
+    rising = round(params.warmup * params.iterations) if params.schedule == "one_cycle" else 0
+    if iteration < rising:
+        return params.learning_rate * (iteration + 1) / (rising + 1)
+    progress = (iteration - rising) / max(params.iterations - rising, 1)
+    return params.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def train(
+    network: nn.Module,
+    sampler: PatchSampler,
+    params: TrainingParams,
+    compute: Compute,
+    validate: Callable[[nn.Module], float],
+    checkpoint: Path,
+    description: str,
+) -> tuple[Weights, list[dict[str, float]]]:
+    """Train ``network`` in place.
+
+    Args:
+        validate: network -> validation PSNR in dB; called with the averaged weights at each point of the curve.
+        checkpoint: folder of this run's checkpoint; must be unique to its settings and data; removed at the end.
+        description: what the progress line calls the run.
+
+    Returns:
+        The averaged weights, and the curve: per point iteration, learning_rate, train_l1, validation_psnr.
+
+    Raises:
+        ValueError: the loss became NaN or infinite; the last good checkpoint is kept.
+    """
+    state = start(compute.place_network(network), params)
+    restore(state, checkpoint)
+    with Progress(params.iterations, description, initial=state.iteration) as progress:
+        while state.iteration < params.iterations:
+            num_steps = min(params.log_every, params.iterations - state.iteration)
+            losses = [step(state, sampler, params, compute) for _ in range(num_steps)]
+            state.curve.append(_point(state, losses, params, validate, checkpoint))
+            progress.advance(num_steps, loss=state.curve[-1]["train_l1"], psnr=state.curve[-1]["validation_psnr"])
+            if state.iteration % params.checkpoint_every == 0:
+                save(state, checkpoint)
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    return {name: value.cpu() for name, value in state.average.items()}, state.curve
+
+
+def fit(
+    network: nn.Module,
+    train_pairs: Sequence[Pair],
+    test_pairs: Sequence[Pair],
+    mixture: Mapping[str, float],
+    params: TrainingParams,
+    compute: Compute,
+    *,
+    seed: int,
+    checkpoints: Path,
+    description: str,
+) -> tuple[Weights, list[dict[str, float]]]:
+    """Train ``network`` on pairs of a mixture of degradations; the curve's validation PSNR is that of the test images.
+
+    The first ``validation_images`` test images of each degradation are watched; nothing is chosen by them.
+
+    Returns:
+        As :func:`train`.
+    """
+    sampler = PatchSampler(train_pairs, mixture, patch_size=params.patch_size, batch_size=params.batch_size, seed=seed)
+    watched = [batches(test_pairs, name)[0].head(params.validation_images) for name in sorted(mixture)]
+
+    def validate(network: nn.Module) -> float:
+        return float(np.mean([mean_psnr(network, [batch], compute) for batch in watched]))
+
+    used = [asdict(params), compute.describe(), dict(mixture), seed, [pair.digest() for pair in train_pairs]]
+    digest = hashlib.sha256(json.dumps(used, sort_keys=True).encode())
+    for value in network.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return train(network, sampler, params, compute, validate, checkpoints / digest.hexdigest()[:16], description)
+
+
+def mean_psnr(network: nn.Module, batches: Sequence[Batch], compute: Compute) -> float:
+    """Mean PSNR in dB over all images of the batches, borders of one scale cut."""
+    values = []
+    with torch.no_grad(), compute.autocast():
+        for batch in batches:
+            sr = network(compute.place(batch.lr)).float().cpu()
+            values += psnr(sr, batch.hr, border=batch.scale).tolist()
+    return float(np.mean(values))
+
+
+def start(network: nn.Module, params: TrainingParams) -> TrainingState:
+    """State before the first iteration."""
+    average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    optimizer = torch.optim.Adam(network.parameters(), lr=params.learning_rate, betas=params.adam_betas)
+    return TrainingState(network, average, optimizer)
+
+
+def step(state: TrainingState, sampler: PatchSampler, params: TrainingParams, compute: Compute) -> Tensor:
+    """One iteration, in place; returns the loss, a scalar on the device."""
+    lr, hr = (compute.place(batch) for batch in sampler.batch(state.iteration))
+    for group in state.optimizer.param_groups:
+        group["lr"] = learning_rate(state.iteration, params)
+    with compute.autocast():
+        sr = state.network(lr)
+    loss = functional.l1_loss(sr.float(), hr)
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    state.optimizer.step()
+    state.iteration += 1
+    decay = min(params.ema_decay, state.iteration / (state.iteration + 9))  # little memory of the first weights
+    with torch.no_grad():
+        for name, value in state.network.state_dict().items():
+            state.average[name].lerp_(value, 1 - decay)
+    return loss.detach()
+
+
+def _point(
+    state: TrainingState,
+    losses: list[Tensor],
+    params: TrainingParams,
+    validate: Callable[[nn.Module], float],
+    checkpoint: Path,
+) -> dict[str, float]:
+    loss = torch.stack(losses).mean().item()
+    finite = math.isfinite(loss) and all(bool(torch.isfinite(value).all()) for value in state.average.values())
+    if not finite:
+        kept = (
+            f"the last good checkpoint is kept in {checkpoint}" if checkpoint.exists() else "there is no checkpoint yet"
+        )
+        raise ValueError(
+            f"training diverged between iterations {state.iteration - len(losses) + 1} and {state.iteration}: "
+            f"loss or weights are not finite; {kept}. Lower learning_rate = {params.learning_rate}"
+        )
+    current = {name: value.clone() for name, value in state.network.state_dict().items()}
+    state.network.load_state_dict(state.average)
+    quality = validate(state.network)
+    state.network.load_state_dict(current)
+    rate = learning_rate(state.iteration - 1, params)
+    return {"iteration": state.iteration, "learning_rate": rate, "train_l1": loss, "validation_psnr": quality}
+
+
+def save(state: TrainingState, folder: Path) -> None:
+    """Write the checkpoint, atomically: weights, averages and Adam's moments as safetensors; the rest in its header."""
+    tensors = {f"average/{name}": value for name, value in state.average.items()}
+    for name, value in state.network.named_parameters():
+        tensors[f"weight/{name}"] = value.detach()
+        for moment in ("exp_avg", "exp_avg_sq"):
+            tensors[f"{moment}/{name}"] = state.optimizer.state[value][moment]
+    header = {"iteration": str(state.iteration), "curve": json.dumps(state.curve)}
+    with replacing(folder / CHECKPOINT) as partial:
+        partial.write_bytes(
+            serialize({key: value.cpu().contiguous() for key, value in tensors.items()}, metadata=header)
+        )
+
+
+def restore(state: TrainingState, folder: Path) -> None:
+    """Take up the checkpoint in ``folder`` where there is one."""
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        return
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+        state.iteration, state.curve = int(header["iteration"]), json.loads(header["curve"])
+        for name, value in state.average.items():
+            value.copy_(file.get_tensor(f"average/{name}"))
+        for name, value in state.network.named_parameters():
+            value.data.copy_(file.get_tensor(f"weight/{name}"))
+            moments = {key: torch.empty_like(value) for key in ("exp_avg", "exp_avg_sq")}
+            for key, moment in moments.items():
+                moment.copy_(file.get_tensor(f"{key}/{name}"))
+            state.optimizer.state[value] = {"step": torch.tensor(float(state.iteration)), **moments}

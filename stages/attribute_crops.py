@@ -1,0 +1,37 @@
+"""Attribute single crops without ground truth: the raw material of the overlap predictor."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from faig.attribution import gauss_legendre, load_model
+from faig.compute import ComputeParams, resolve
+from faig.params import load_params
+from faig.prediction import PredictParams, pseudo_scores
+from faig.progress import track
+from stages.cli import path_option, stage
+from stages.inputs import read_prediction_crops
+from stages.outputs import write_parquet
+
+
+@stage
+@path_option("hr", "HR images, by split")
+@path_option("lr", "LR images, by degradation and split")
+@path_option("baseline", "the baseline's weights")
+@path_option("network", "the target's weights")
+@path_option("output", "scores of each crop, Parquet")
+def main(hr: Path, lr: Path, baseline: Path, network: Path, output: Path) -> None:
+    """Attribute the calibration and test crops of all classes."""
+    params = load_params("predict", PredictParams)
+    model = load_model(baseline, network, resolve(load_params("compute", ComputeParams)))
+    nodes = gauss_legendre(params.num_nodes)
+    crops = read_prediction_crops(hr, lr, params)
+    scores = [pseudo_scores(model, [crop.lr], nodes)[0] for crop in track(crops, "attribute_crops")]
+    columns = {"set": [crop.set for crop in crops], "class": [crop.label for crop in crops]}
+    columns |= {"image": [crop.name for crop in crops], "scores": [row.astype(np.float32) for row in scores]}
+    write_parquet(output, pd.DataFrame(columns))
+
+
+if __name__ == "__main__":
+    main()

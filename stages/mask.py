@@ -1,0 +1,57 @@
+"""Mask the discovered filters at ``mask_ratio``: where they lie, what is lost, and how it looks."""
+
+from pathlib import Path
+
+import click
+import numpy as np
+
+from faig.attribution import load_model
+from faig.compute import ComputeParams, resolve
+from faig.masking import MaskParams, effects, measure, num_networks
+from faig.params import Ratio, Scale, Seed, load_params
+from faig.pictures import masking_picture
+from faig.plots import layer_profile
+from faig.progress import Progress
+from faig.score_table import read_discovered
+from faig.seeds import derive_seed
+from faig.targets import TargetParams
+from stages.cli import path_option, stage
+from stages.inputs import read_test_inputs
+from stages.outputs import write_json, write_parquet
+
+
+@stage
+@click.option("--target", required=True, help="name under `targets` in params.yaml")
+@path_option("hr", "HR images, by split")
+@path_option("lr", "LR images, by degradation and split")
+@path_option("baseline", "the baseline's weights")
+@path_option("network", "the target's weights")
+@path_option("scores", "score table")
+@path_option("output", "quality per network, degradation and test image, Parquet")
+@path_option("metrics", "removed, collateral, selectivity, JSON")
+@path_option("picture", "what masking does, PNG")
+@path_option("layers", "where the discovered filters lie, PNG")
+def main(target: str, hr: Path, lr: Path, baseline: Path, network: Path, scores: Path, **outputs: Path) -> None:
+    """Mask the discovered filters of one target."""
+    params = load_params("mask", MaskParams)
+    settings = load_params(f"targets.{target}", TargetParams)
+    seed = derive_seed(load_params("seed", Seed), "bootstrap")
+    chosen = read_discovered(scores, load_params("mask_ratio", Ratio))
+    model = load_model(baseline, network, resolve(load_params("compute", ComputeParams)))
+    inputs = read_test_inputs(hr, lr)
+    with Progress(num_networks(chosen) * len(inputs), f"mask {target}") as progress:
+        table = measure(model, inputs, chosen, border=load_params("scale", Scale), advance=progress.advance)
+    results = effects(table, settings.attribute, params, lambda: np.random.default_rng(seed))
+    found = {key.degradation: filters for key, filters in chosen.items() if key.method == "faig"}
+    for name, filters in found.items():
+        results["faig"][name]["mean_depth"] = float(model.index.depths(filters).mean())
+    pictured = {name: inputs[name][0].single(params.picture) for name in settings.attribute}
+    masking_picture(model, pictured, chosen, outputs["picture"])
+    counts = {name: model.index.count_by_layer(filters) for name, filters in found.items()}
+    layer_profile(counts, model.index.sizes, model.index.layers, outputs["layers"])
+    write_parquet(outputs["output"], table)
+    write_json(outputs["metrics"], {"mask": {target: results}})
+
+
+if __name__ == "__main__":
+    main()

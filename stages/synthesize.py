@@ -1,0 +1,36 @@
+"""Synthesize the LR images of one degradation: data/lr/<degradation>/{train,test}/<name>.png."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import click
+
+from faig.degradation import degrade, image_generator, parse_operations
+from faig.images import list_images, read_image, write_png
+from faig.params import Count, Scale, Seed, load_params
+from stages.cli import complete_folder, path_option, stage
+
+
+@stage
+@click.option("--degradation", required=True, help="name under `degradations` in params.yaml")
+@path_option("hr", "HR images, by split")
+@path_option("output", "folder to write, with train and test in it")
+def main(degradation: str, hr: Path, output: Path) -> None:
+    """Degrade every HR image; the result of each depends on its own name alone."""
+    operations = parse_operations(f"degradations.{degradation}", load_params(f"degradations.{degradation}", Any))
+    scale, seed = load_params("scale", Scale), load_params("seed", Seed)
+    kernel = load_params("downsampling", str)
+    workers = load_params("compute.workers", Count | None)
+
+    def synthesize(path: Path) -> None:
+        generator = image_generator(seed, degradation, path.stem)
+        lr = degrade(read_image(path), operations, scale=scale, downsampling=kernel, generator=generator)
+        write_png(folder / path.parent.name / path.name, lr)
+
+    with complete_folder(output) as folder, ThreadPoolExecutor(workers) as pool:
+        list(pool.map(synthesize, [path for split in ("train", "test") for path in list_images(hr / split)]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""What the figures promise: crisp pixels, equal bytes, settings left alone, clear errors."""
+
+import itertools
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import image as matplotlib_image
+
+from faig.plots import COLOURS, colours_of, image_grid, label_of, layer_profile, ratio_curves, training_curves
+
+
+def picture(height, width, seed):
+    return np.random.default_rng(seed).integers(0, 256, size=(height, width, 3), dtype=np.uint8)
+
+
+def draw_grid(path):
+    """Two rows of an LR input and two SR outputs, not square."""
+    images = [[picture(20, 28, row), picture(40, 56, 10 + row), picture(40, 56, 20 + row)] for row in range(2)]
+    captions = [["", "28.1 dB", "24.6 dB"], ["", "25.4 dB", "25.2 dB"]]
+    titles = ["input", "target", "deblurring filters masked"]
+    image_grid(images, ["blur", "noise"], titles, captions, path, column_groups=[("", 2), ("FAIG", 1)])
+    return images
+
+
+def ratio_table():
+    keys = itertools.product(["faig", "random"], ["blur"], [0.001, 0.01, 0.1])
+    table = pd.DataFrame(list(keys), columns=["method", "degradation", "ratio"])
+    for quantity in ("removed", "collateral"):
+        table[quantity] = table["ratio"] ** 0.5
+        table[f"{quantity}_low"], table[f"{quantity}_high"] = table[quantity] - 0.1, table[quantity] + 0.1
+    return table
+
+
+def draw_ratios(path):
+    ratio_curves(ratio_table(), path, mask_ratio=0.03)
+
+
+def draw_layers(path):
+    layer_profile({"blur": [1, 5], "noise": [3, 3]}, [96, 1024], ["first", "body.0.conv1"], path)
+
+
+def draw_training(path):
+    baseline = {"iteration": [1, 2, 3], "loss": [0.3, 0.2, 0.1], "psnr": [None, 27.0, 28.0]}
+    training_curves({"baseline": baseline, "blind": {"iteration": [1, 2], "psnr_blur": [24.0, 25.0]}}, path)
+
+
+FIGURES = {"grid": draw_grid, "ratios": draw_ratios, "layers": draw_layers, "training": draw_training}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_equal_bytes_whatever_the_users_settings(name, tmp_path):
+    FIGURES[name](tmp_path / "a.png")
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "savefig.dpi": 33, "savefig.bbox": "tight"}):
+        FIGURES[name](tmp_path / "new folder" / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "new folder" / "b.png").read_bytes()
+    assert sorted(file.name for file in tmp_path.rglob("*.*")) == ["a.png", "b.png"]  # no temporary file is left
+
+
+def test_the_users_settings_stay(tmp_path):
+    before = dict(matplotlib.rcParams)
+    draw_layers(tmp_path / "a.png")
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_images_of_a_grid_are_repeated_pixels(tmp_path):
+    """Each image is found again in the PNG, enlarged to 7 x 40 by 7 x 56 pixels exactly."""
+    images = draw_grid(tmp_path / "grid.png")
+    canvas = np.rint(matplotlib_image.imread(tmp_path / "grid.png")[..., :3] * 255).astype(np.uint8)
+    for image in itertools.chain(*images):
+        factor = 280 // image.shape[0]
+        enlarged = image.repeat(factor, axis=0).repeat(factor, axis=1)
+        assert contains(canvas, enlarged)
+
+
+def contains(canvas, block):
+    height, width = block.shape[:2]
+    inside = canvas[: canvas.shape[0] - height + 1, : canvas.shape[1] - width + 1]
+    corners = (inside == block[0, 0]).all(axis=-1)
+    return any(np.array_equal(canvas[y : y + height, x : x + width], block) for y, x in np.argwhere(corners))
+
+
+@pytest.mark.parametrize("left_out", ["removed|collateral", "collateral"])
+def test_nothing_to_report_still_makes_a_figure(left_out, tmp_path):
+    table = ratio_table()
+    ratio_curves(table.drop(columns=table.filter(regex=left_out).columns), tmp_path / "a.png")
+    ratio_curves(table, tmp_path / "b.png")
+    assert len(matplotlib_image.imread(tmp_path / "a.png")) < len(matplotlib_image.imread(tmp_path / "b.png"))
+
+
+def test_a_name_keeps_its_colour_and_unknown_names_get_others():
+    colours = colours_of(["blur", "rain", "noise", "snow"])
+    assert (colours["blur"], colours["noise"]) == (COLOURS["blur"], COLOURS["noise"])
+    assert len({colours[name] for name in ("blur", "rain", "noise", "snow")}) == 4
+
+
+def test_names_that_stand_side_by_side_differ_in_colour():
+    for names in (
+        ("clean", "blur", "noise", "blur_noise", "jpeg"),
+        ("faig", "ig", "taylor", "weight_change", "weight_change_undivided", "random"),
+        ("baseline", "blind", "blur", "noise"),
+    ):
+        assert len({COLOURS[name] for name in names}) == len(names)
+
+
+def test_labels_are_for_readers():
+    assert [label_of(name) for name in ("blur_noise", "faig")] == ["blur noise", "FAIG"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"images": []}, "images must be 1 rows of 2"),
+        ({"captions": [["28.1 dB"]]}, "captions must be 1 rows of 2"),
+        ({"images": [[picture(4, 4, 0), np.zeros((4, 4, 3))]]}, "8-bit RGB"),
+        ({"images": [[picture(4, 4, 0), np.zeros((4, 4), dtype=np.uint8)]]}, "8-bit RGB"),
+        ({"row_titles": []}, "at least one row"),
+        ({"column_groups": [("FAIG", 1)]}, "do not cover the 2 columns"),
+    ],
+)
+def test_a_grid_that_does_not_fit_is_refused(changed, message, tmp_path):
+    grid = {"images": [[picture(4, 4, 0), picture(8, 8, 1)]], "row_titles": ["blur"], "captions": [["", "28.1 dB"]]}
+    path = tmp_path / "grid.png"
+    with pytest.raises(ValueError, match=message):
+        image_grid(**{**grid, "column_titles": ["input", "target"], "path": path, **changed})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda path: ratio_curves(ratio_table().drop(columns="ratio"), path), r"lacks the columns \['ratio'\]"),
+        (lambda path: ratio_curves(ratio_table().head(0), path), "no rows"),
+        (lambda path: layer_profile({"blur": [1]}, [96, 1024], ["first", "last"], path), "one value for each of 2"),
+        (lambda path: layer_profile({"blur": [97]}, [96], ["first"], path), "between 0 and the layer's number"),
+        (lambda path: layer_profile({}, [96], ["first"], path), "at least one degradation"),
+        (lambda path: training_curves({}, path), "nothing to show"),
+        (lambda path: training_curves({"blind": {"loss": [1.0]}}, path), r"lacks the columns \['iteration'\]"),
+    ],
+)
+def test_unusable_tables_are_refused(draw, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        draw(tmp_path / "chart.png")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,139 @@
+"""Laws of the bootstrap and of the classification counts."""
+
+import numpy as np
+import pytest
+
+from faig.statistics import (
+    accuracy,
+    bootstrap_interval,
+    bootstrap_means,
+    confusion_matrix,
+    first_mean,
+    percentile_interval,
+)
+
+
+def interval(values, statistic=first_mean, *, num_resamples=500, level=0.95, seed=0):
+    generator = np.random.default_rng(seed)
+    return bootstrap_interval(values, statistic, num_resamples=num_resamples, level=level, generator=generator)
+
+
+def ratio(means):
+    return means[:, 0] / means[:, 1]
+
+
+def test_constant_data_has_an_interval_of_zero_width():
+    assert interval(np.full(7, 0.1)) == (0.1, 0.1)
+
+
+def test_one_image_has_an_interval_of_zero_width():
+    assert interval([28.7]) == (28.7, 28.7)
+    assert interval([[3.0, 4.0]], ratio) == (0.75, 0.75)
+
+
+def test_the_interval_holds_the_estimate_and_lies_within_the_data():
+    values = np.array([-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0])
+    low, high = interval(values)
+    assert -3 < low < 0 < high < 3
+    assert abs(low + high) < 0.5  # symmetric, but for chance
+
+
+def test_a_higher_level_is_wider_and_more_images_are_narrower():
+    values = np.random.default_rng(1).normal(size=40)
+    width = {level: np.diff(interval(values, level=level)).item() for level in (0.5, 0.95)}
+    assert width[0.5] < width[0.95]
+    assert np.diff(interval(np.tile(values, 9))).item() == pytest.approx(width[0.95] / 3, rel=0.2)
+
+
+def test_the_interval_has_the_width_of_the_normal_approximation():
+    values = np.random.default_rng(2).normal(size=100)
+    low, high = interval(values, num_resamples=4000)
+    error = values.std() / 10
+    assert (low, high) == pytest.approx((values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.2 * error)
+
+
+def test_intervals_cover_the_true_mean_about_as_often_as_they_say():
+    draws = np.random.default_rng(3).normal(loc=5.0, size=(200, 30))
+    covered = [low <= 5.0 <= high for low, high in (interval(row, num_resamples=200, level=0.9) for row in draws)]
+    assert 0.8 < np.mean(covered) < 0.96  # 0.9, less what 30 images cost the percentile method, and chance
+
+
+def test_scaling_the_data_scales_the_interval():
+    values = np.random.default_rng(4).normal(size=12)
+    np.testing.assert_allclose(interval(2 * values + 3), 2 * np.array(interval(values)) + 3)
+
+
+def test_columns_are_resampled_together():
+    """A ratio of proportional columns is the same in every resample."""
+    column = np.random.default_rng(5).uniform(1, 2, size=20)
+    assert interval(np.stack([3 * column, column], axis=1), ratio) == pytest.approx((3.0, 3.0), abs=1e-12)
+
+
+def test_resampled_means_equal_a_loop_over_drawn_images():
+    values = np.random.default_rng(6).normal(size=(9, 2))
+    means = bootstrap_means(values, num_resamples=20, generator=np.random.default_rng(7))
+    counts = np.random.default_rng(7).multinomial(9, [1 / 9] * 9, size=20)
+    slow = [np.mean([row for row, n in zip(values, count, strict=True) for _ in range(n)], axis=0) for count in counts]
+    np.testing.assert_allclose(means, slow, rtol=1e-12, atol=1e-15)
+
+
+def test_equal_generators_give_equal_intervals_and_others_do_not():
+    values = np.random.default_rng(8).normal(size=12)
+    assert interval(values, seed=1) == interval(values, seed=1) != interval(values, seed=2)
+
+
+def test_percentile_interval_holds_the_middle():
+    assert percentile_interval(np.arange(101.0), level=0.9) == pytest.approx((5.0, 95.0))
+
+
+@pytest.mark.parametrize(
+    ("values", "changed", "message"),
+    [
+        ([], {}, "at least one of each"),
+        (np.zeros((3, 0)), {}, "at least one of each"),
+        (np.zeros((2, 2, 2)), {}, "shape"),
+        ([1.0, np.nan], {}, "1 of 2 values are NaN"),
+        ([1.0, 2.0], {"num_resamples": 0}, "num_resamples must be at least 1"),
+        ([1.0, 2.0], {"level": 1.0}, "level must lie between 0 and 1"),
+        ([1.0, 2.0], {"statistic": lambda means: means}, "the statistic must map means"),
+        ([[1.0, 0.0], [2.0, 0.0]], {"statistic": ratio}, "denominator reaches 0"),
+    ],
+)
+def test_unusable_input_is_refused(values, changed, message):
+    with pytest.raises(ValueError, match=message):
+        interval(values, **changed)
+
+
+def test_confusion_matrix_counts_true_classes_in_rows():
+    truth, predicted = ["blur", "blur", "noise", "clean"], ["blur", "noise", "noise", "blur"]
+    matrix = confusion_matrix(truth, predicted, ["clean", "blur", "noise", "jpeg"])
+    assert matrix.tolist() == [[0, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
+    assert np.issubdtype(matrix.dtype, np.integer)
+
+
+def test_accuracy_is_the_share_on_the_diagonal():
+    classes = ["a", "b", "c"]
+    generator = np.random.default_rng(9)
+    truth, predicted = generator.choice(classes, 50).tolist(), generator.choice(classes, 50).tolist()
+    matrix = confusion_matrix(truth, predicted, classes)
+    assert matrix.sum() == 50
+    assert accuracy(truth, predicted) == np.trace(matrix) / 50
+    assert accuracy(truth, truth) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("truth", "predicted", "classes", "message"),
+    [
+        (["a"], ["a", "a"], ["a"], "1 true labels but 2 predictions"),
+        (["a"], ["z"], ["a"], r"labels \['z'\] are not among the classes"),
+        (["a"], ["a"], ["a", "a"], "distinct"),
+    ],
+)
+def test_unusable_labels_are_refused(truth, predicted, classes, message):
+    with pytest.raises(ValueError, match=message):
+        confusion_matrix(truth, predicted, classes)
+
+
+def test_accuracy_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="at least one prediction"):
+        accuracy([], [])
