@@ -43,10 +43,6 @@ class Batch:
         """s."""
         return self.hr.shape[-1] // self.lr.shape[-1]
 
-    def head(self, num: int) -> "Batch":
-        """The first ``num`` images."""
-        return Batch(self.names[:num], self.lr[:num], self.hr[:num])
-
     def single(self, number: int) -> tuple[Tensor, Tensor]:
         """One image, LR (1, 3, H, W) and HR (1, 3, sH, sW); numbers beyond the last start again at the first."""
         place = number % len(self.names)

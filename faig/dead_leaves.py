@@ -42,8 +42,8 @@ def dead_leaves_names(params: DeadLeavesParams) -> list[str]:
 def dead_leaves(params: DeadLeavesParams, seed: int, name: str) -> np.ndarray:
     """One image, uint8 (size, size, 3), from the pipeline's seed and its name.
 
-    Each shape covers what lies under it. Drawn ``supersampling`` times larger without antialiasing and averaged down, so
-    that edges fall anywhere between pixels.
+    Each shape covers what lies under it. Drawn ``supersampling`` times larger without antialiasing and averaged down,
+    so that edges fall anywhere between pixels.
     """
     generator = np.random.default_rng(derive_seed(seed, "dead_leaves", name))
     side = params.size * params.supersampling

@@ -1,7 +1,7 @@
 """HR -> LR: operations in order, one of them the downsampling, and 8-bit rounding at the end.
 
-Operations take and return float64 RGB images (H, W, 3), nominally in [0, 1], and a generator. ``downsample`` works on 8-bit
-images as MATLAB's imresize does, so the image is rounded before it.
+Operations take and return float64 RGB images (H, W, 3), nominally in [0, 1], and a generator. ``downsample`` works on
+8-bit images as MATLAB's imresize does, so the image is rounded before it.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,13 +11,21 @@ from typing import Annotated, Any, Literal, Protocol
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from faig.params import NonNegative, ParamsError, Positive, check, settings
+from faig.params import NonNegative, ParamsError, check, settings
 from faig.seeds import derive_seed
 
 Image = NDArray[np.float64]
-KernelSize = Annotated[int, Field(ge=1, le=255)]
+
+
+def _require_odd(kernel_size: int) -> int:
+    if kernel_size % 2 == 0:
+        raise ValueError(f"kernel_size = {kernel_size} must be odd: an even kernel has no centre")
+    return kernel_size
+
+
+KernelSize = Annotated[int, Field(ge=1, le=255), AfterValidator(_require_odd)]
 Angle = Annotated[float, Field(ge=-360, le=360)]
 """Degrees, counter-clockwise from the x axis."""
 DOWNSAMPLE = "downsample"
@@ -38,9 +46,6 @@ class GaussianBlur:
     kernel_size: KernelSize
     sigma: NonNegative
 
-    def __post_init__(self) -> None:
-        require_odd(self.kernel_size)
-
     def __call__(self, image: Image, generator: np.random.Generator) -> Image:
         """Blur, borders mirrored."""
         return convolve(image, gaussian_kernel(self.kernel_size, self.sigma, self.sigma, 0.0))
@@ -54,9 +59,6 @@ class AnisotropicGaussianBlur:
     sigma_x: NonNegative
     sigma_y: NonNegative
     angle: Angle
-
-    def __post_init__(self) -> None:
-        require_odd(self.kernel_size)
 
     def __call__(self, image: Image, generator: np.random.Generator) -> Image:
         """Blur, borders mirrored."""
@@ -72,7 +74,6 @@ class MotionBlur:
     angle: Angle
 
     def __post_init__(self) -> None:
-        require_odd(self.kernel_size)
         if self.length > self.kernel_size - 1:
             raise ValueError(f"length must be at most kernel_size - 1 = {self.kernel_size - 1}")
 
@@ -96,7 +97,7 @@ class GaussianNoise:
 class PoissonNoise:
     """Photon noise: white is ``peak`` photons on average, so the variance is the value divided by ``peak``."""
 
-    peak: Positive
+    peak: Annotated[float, Field(gt=0, le=1e9)]  # far beyond what 8 bits show, and NumPy's counts end at 9e18
 
     def __call__(self, image: Image, generator: np.random.Generator) -> Image:
         """Replace each value by a photon count over ``peak``."""
@@ -148,7 +149,7 @@ def parse_operations(key: str, operations: object) -> tuple[Operation | Literal[
 def _parse_operation(key: str, item: Any) -> Operation:
     known = ", ".join([DOWNSAMPLE, *OPERATIONS])
     if not isinstance(item, dict) or len(item) != 1:
-        raise ParamsError(f"params.yaml: {key} = {item!r} must be {DOWNSAMPLE} or one operation with its settings")
+        raise ParamsError(f"params.yaml: {key} = {item!r} must be one operation with its settings; known are {known}")
     [(name, values)] = item.items()
     if name not in OPERATIONS:
         raise ParamsError(f"params.yaml: {key} names the unknown operation {name!r}; known are {known}")
@@ -187,19 +188,14 @@ def to_8bit(image: Image) -> np.ndarray:
     return np.floor(np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def require_odd(kernel_size: int) -> None:
-    """Raise ValueError for an even kernel size, which has no centre."""
-    if kernel_size % 2 == 0:
-        raise ValueError(f"kernel_size = {kernel_size} must be odd")
-
-
 # Kernels
 
 
 def gaussian_kernel(size: int, sigma_x: float, sigma_y: float, angle: float) -> Image:
     """Sampled Gaussian (size, size), sum 1; ``sigma_x`` along ``angle`` degrees counter-clockwise, ``sigma_y`` across.
 
-    A sigma of 0 is its limit: no spread in that direction.
+    A sigma of 0 is its limit: no spread in that direction. Sampled at pixel centres: across an oblique line
+    thinner than these (0 at 30 degrees), the kernel tends to the identity.
     """
     radius = size // 2
     y, x = np.mgrid[radius : -radius - 1 : -1, -radius : radius + 1].astype(float)  # y points up
@@ -227,7 +223,8 @@ def motion_kernel(size: int, length: float, angle: float) -> Image:
 
 def convolve(image: Image, kernel: Image) -> Image:
     """Convolution per channel, borders mirrored without repeating the edge pixel."""
-    return cv2.filter2D(image, -1, kernel[::-1, ::-1], borderType=cv2.BORDER_REFLECT_101)
+    blurred = cv2.filter2D(image, cv2.CV_64F, kernel[::-1, ::-1], borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(blurred, np.float64)
 
 
 # Downsampling
@@ -236,8 +233,8 @@ def convolve(image: Image, kernel: Image) -> Image:
 def bicubic(image: np.ndarray, scale: int) -> np.ndarray:
     """MATLAB's imresize(image, 1 / scale, "bicubic") of an 8-bit image.
 
-    Keys' cubic (a = -0.5) widened by the scale, weights normalised, the edge pixel repeated in the mirrored border; rows
-    first, then columns, rounded and clipped to 8 bits after each.
+    Keys' cubic (a = -0.5) widened by the scale, weights normalised, the edge pixel repeated in the mirrored border;
+    rows first, then columns, rounded and clipped to 8 bits after each.
     """
     columns = _round(_resample(image.astype(float), *bicubic_taps(image.shape[0], scale)))
     rows = _round(_resample(columns.swapaxes(0, 1), *bicubic_taps(image.shape[1], scale)))
@@ -270,7 +267,10 @@ def cubic(x: Image) -> Image:
 
 
 def bilinear(image: np.ndarray, scale: int) -> np.ndarray:
-    """OpenCV's INTER_LINEAR, which the authors used: two neighbours a side whatever the scale, so it aliases."""
+    """OpenCV's INTER_LINEAR, which the authors used: the 2 x 2 pixels nearest to the place, whatever the scale.
+
+    At scale 2 these are the whole block, so it equals :func:`area`; at 3 (one pixel exactly) and 4 it skips pixels.
+    """
     size = (image.shape[1] // scale, image.shape[0] // scale)
     return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
 

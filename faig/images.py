@@ -13,6 +13,8 @@ from faig.files import replacing
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 MAX_PIXELS = 2**27
 """A file that declares more is refused before it is decoded."""
+UNUSABLE_MODES = {"CMYK": "CMYK", "LAB": "LAB", "F": "floating-point"}
+"""Pillow's modes whose colours OpenCV would misread, and what errors call them."""
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -21,7 +23,8 @@ def read_image(path: Path) -> np.ndarray:
     Gray becomes RGB, an opaque alpha channel is dropped, 16 bits are scaled to 8, EXIF orientation is applied.
 
     Raises:
-        ValueError: the file is missing, corrupt, truncated, too large, transparent, CMYK, or neither 8- nor 16-bit.
+        ValueError: the file is missing, corrupt, truncated, too large, transparent, CMYK or LAB, or neither 8- nor
+            16-bit. A damaged JPEG that still decodes to its full size cannot be told from a sound one.
     """
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
@@ -30,12 +33,9 @@ def read_image(path: Path) -> np.ndarray:
 
 def decode_image(content: bytes, name: str) -> np.ndarray:
     """As :func:`read_image`, of a file's content; ``name`` is what errors call it."""
-    has_alpha = _check_header(content, name)
-    encoded = np.frombuffer(content, np.uint8)
-    if has_alpha:
-        _require_opaque(_decode(encoded, cv2.IMREAD_UNCHANGED, name), name)
+    _require_usable(content, name)
     # COLOR turns gray into BGR, drops alpha and applies the EXIF orientation; ANYDEPTH keeps 16 bits.
-    image = _decode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, name)
+    image = _decode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, name)
     if image.dtype == np.uint16:
         image = np.floor(image / 257 + 0.5).astype(np.uint8)  # 65535 / 255 = 257
     if image.dtype != np.uint8:
@@ -81,20 +81,23 @@ def crop_to_multiple(image: np.ndarray, scale: int) -> np.ndarray:
     return image[:height, :width]
 
 
-def _check_header(content: bytes, name: str) -> bool:
-    """Refuse what the header alone rules out; True where the image has an alpha channel."""
+def _require_usable(content: bytes, name: str) -> None:
+    """Refuse what the header rules out before anything is decoded, then transparency."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own warning of large images: MAX_PIXELS decides here
             header = Image.open(io.BytesIO(content))
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{name} is not an image that can be read: corrupt, truncated or of a rare kind") from error
+    except (Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
         raise ValueError(f"{name} is not an image that can be read: {error}") from error
     width, height = header.size
     if width * height > MAX_PIXELS:
         raise ValueError(f"{name} declares {width} x {height} pixels: more than {MAX_PIXELS} are refused")
-    if header.mode == "CMYK":
-        raise ValueError(f"{name} is a CMYK image: convert it to RGB first")
-    return "A" in header.getbands() or "transparency" in header.info
+    if header.mode in UNUSABLE_MODES:
+        raise ValueError(f"{name} is a {UNUSABLE_MODES[header.mode]} image: convert it to 8- or 16-bit RGB first")
+    if "A" in header.getbands() or "transparency" in header.info:
+        _require_opaque(header, name)
 
 
 def _decode(encoded: np.ndarray, flags: int, name: str) -> np.ndarray:
@@ -103,10 +106,14 @@ def _decode(encoded: np.ndarray, flags: int, name: str) -> np.ndarray:
     except cv2.error as error:
         raise ValueError(f"{name} cannot be decoded: {error.err}") from error
     if image is None:
-        raise ValueError(f"{name} cannot be decoded: the file is corrupt or truncated")
+        raise ValueError(f"{name} cannot be decoded: the file is corrupt, truncated or of a rare kind")
     return image
 
 
-def _require_opaque(image: np.ndarray, name: str) -> None:
-    if image.ndim == 3 and image.shape[2] == 4 and (image[:, :, 3] < np.iinfo(image.dtype).max).any():
+def _require_opaque(image: Image.Image, name: str) -> None:
+    try:
+        alpha = np.asarray(image.convert("RGBA"))[:, :, 3]
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ValueError(f"{name} has an alpha channel that cannot be decoded: {error}") from error
+    if alpha.min() < 255:
         raise ValueError(f"{name} is partly transparent: put it on an opaque background first")

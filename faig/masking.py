@@ -128,22 +128,26 @@ def effects(
 
     Returns:
         {method: {degradation: values}}. Values: removed, collateral, selectivity, each with _low and _high;
-        gradient_distance on the degradation's own inputs; lost_db.<input>: dB lost on each input. A share is left
-        out where the gain is under ``params.min_gain`` dB, so no number is divided by a small one.
+        gradient_distance on the degradation's own inputs; lost_db.<input> and ssim_lost.<input>: PSNR in dB and SSIM
+        lost on each input. A share is left out where the gain is under ``params.min_gain`` dB, so no number is
+        divided by a small one.
     """
-    quality = table.groupby(["method", "degradation", "input", "image"], observed=True)["psnr"].mean()
-    target, baseline = quality["target", ""], quality["baseline", ""]
-    gain = target - baseline
+    quality = table.groupby(["method", "degradation", "input", "image"], observed=True).mean(numeric_only=True)
+    target, baseline = quality.loc["target", ""], quality.loc["baseline", ""]
+    gain = target["psnr"] - baseline["psnr"]
     results: dict[str, dict[str, dict[str, Any]]] = {}
-    masked_rows = table[~table["method"].isin([TARGET.method, BASELINE.method])]
-    for (method, degradation), rows in masked_rows.groupby(["method", "degradation"], observed=True, sort=False):
-        lost = target - quality[method, degradation]
-        values = _fractions(lost, gain, str(degradation), attributed, params, generator_of())
-        if "gradient_distance" in rows:
-            own = rows[rows["input"] == degradation]
-            values["gradient_distance"] = float(own["gradient_distance"].mean())
-        values["lost_db"] = {str(name): float(value) for name, value in lost.groupby("input").mean().items()}
-        results.setdefault(str(method), {})[str(degradation)] = values
+    for key in dict.fromkeys(zip(table["method"], table["degradation"], strict=True)):
+        if key in ((BASELINE.method, ""), (TARGET.method, "")):
+            continue
+        method, degradation = key
+        masked = quality.loc[key]
+        lost = target - masked
+        values = _fractions(lost["psnr"], gain, degradation, attributed, params, generator_of())
+        if "gradient_distance" in masked:
+            values["gradient_distance"] = float(masked.loc[degradation, "gradient_distance"].mean())
+            values["ssim_lost"] = lost["ssim"].groupby("input").mean().to_dict()
+        values["lost_db"] = lost["psnr"].groupby("input").mean().to_dict()
+        results.setdefault(method, {})[degradation] = values
     return results
 
 

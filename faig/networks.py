@@ -89,10 +89,10 @@ class SRResNet(nn.Module):
     def _initialize(self) -> None:
         """Kaiming, a tenth of it inside the residual blocks (Wang et al. 2018) so that the sum does not grow."""
         initialize_kaiming(self, mode="fan_in")
-        for block in self.body:
-            for conv in (block.conv1, block.conv2):  # pyright: ignore[reportAttributeAccessIssue]
-                nn.init.kaiming_normal_(conv.weight, mode="fan_in")
-                conv.weight.data.mul_(0.1)
+        for module in self.body.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_in")
+                module.weight.data.mul_(0.1)
 
 
 class SRCNN(nn.Module):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from faig.files import replacing
 from faig.images import decode_image, list_images
 
 
@@ -65,11 +66,10 @@ def list_pairs(hr: Path, lr: Path, degradations: Iterable[str]) -> list[PairEntr
 
 def write_entries(path: Path, entries: Sequence[PairEntry]) -> None:
     """Write entries as CSV."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows(map(astuple, entries))
+        writer.writerows(astuple(entry) for entry in entries)
 
 
 def read_entries(path: Path) -> list[PairEntry]:

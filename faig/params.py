@@ -6,7 +6,7 @@ unknown key, a missing key, a wrong type or a value out of range is an error tha
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, dataclass_transform, overload
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -57,7 +57,11 @@ def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
     return params
 
 
-def load_params(key: str, kind: type[T], path: Path = PARAMS_FILE) -> T:
+@overload
+def load_params(key: str, kind: type[T], path: Path = PARAMS_FILE) -> T: ...
+@overload
+def load_params(key: str, kind: Any, path: Path = PARAMS_FILE) -> Any: ...
+def load_params(key: str, kind: Any, path: Path = PARAMS_FILE) -> Any:
     """The settings under one dotted ``key`` of params.yaml as an object of ``kind``.
 
     ``kind`` is a class made by :func:`settings` or any annotation that pydantic understands, ``dict[str, float]`` say.
@@ -74,7 +78,7 @@ def load_params(key: str, kind: type[T], path: Path = PARAMS_FILE) -> T:
 
 
 def check(key: str, value: object, kind: type[T], *, source: str) -> T:
-    """``value``, as YAML or JSON give it, as an object of ``kind``; ``key`` and ``source`` say in errors where it stands.
+    """``value``, plain data of YAML or JSON, as an object of ``kind``; ``key`` and ``source`` say where it stands.
 
     Raises:
         ParamsError: the value does not fit; the message lists every misfit.

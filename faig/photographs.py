@@ -60,6 +60,11 @@ class DatasetParams:
     dead_leaves: DeadLeavesParams
     test_tiles: TileParams | None
 
+    def __post_init__(self) -> None:
+        leaves = self.dead_leaves
+        if self.source == "embedded" and leaves.num_images and leaves.size < self.min_size:
+            raise ValueError(f"dead_leaves.size = {leaves.size} must be at least min_size = {self.min_size}")
+
 
 def load_photographs(params: DatasetParams, *, scale: int, seed: int) -> tuple[Images, Images]:
     """Train and test images by name, cropped to multiples of the scale; test photographs cut into tiles.

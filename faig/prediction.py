@@ -25,7 +25,7 @@ from faig.attribution import Nodes, PathModel, Weights, faig
 from faig.crops import CropParams
 from faig.filters import discovered
 from faig.params import Count, Name, settings
-from faig.statistics import bootstrap_interval
+from faig.statistics import bootstrap_interval, first_mean
 from faig.targets import CLEAN
 
 
@@ -120,7 +120,8 @@ def evaluate(
     table = pd.DataFrame(
         {"set": [c.set for c in crops], "class": [c.label for c in crops], "image": [c.name for c in crops]}
     )
-    is_test = (table["set"] == "test").to_numpy()
+    is_test, labels = np.array([c.set == "test" for c in crops]), np.array([c.label for c in crops])
+    images = np.array([c.name for c in crops])
     tasks = {"accuracy_three": [CLEAN, *attributed], "accuracy_four": list(params.classes)}
     results: dict[str, dict[str, Any]] = {}
     for predictor, values in features.items():
@@ -128,18 +129,19 @@ def evaluate(
             table[f"{predictor}_{name}"] = values[:, column]
         results[predictor] = {}
         for task, classes in tasks.items():
-            tested = is_test & table["class"].isin(classes).to_numpy()
-            labels = table["class"].to_numpy()
-            named = predict(values[~is_test], labels[~is_test], values[tested], classes)
-            right = (labels[tested] == np.array(named)).astype(float)
-            results[predictor] |= _with_interval(task, right, params)
-        table[predictor] = pd.Series(named, index=np.flatnonzero(tested), dtype=object).reindex(
-            table.index, fill_value=""
-        )
+            tested = is_test & np.isin(labels, classes)
+            named = np.full(len(crops), "", dtype=object)
+            named[tested] = predict(values[~is_test], labels[~is_test].tolist(), values[tested], classes)
+            right = (named == labels)[tested].astype(float)
+            results[predictor] |= _with_interval(task, right, images[tested], params)
+            table[predictor] = named  # of the last task, all classes, in the end
     return table, results
 
 
-def _with_interval(name: str, right: np.ndarray, params: PredictParams) -> dict[str, float]:
-    generator = np.random.default_rng(0)
-    low, high = bootstrap_interval(right, num_resamples=params.num_resamples, level=params.level, generator=generator)
+def _with_interval(name: str, right: np.ndarray, images: np.ndarray, params: PredictParams) -> dict[str, float]:
+    """Accuracy over crops, with its interval over images: an image's degradations are resampled together."""
+    _, which = np.unique(images, return_inverse=True)
+    by_image = np.bincount(which, weights=right) / np.bincount(which)
+    options = {"num_resamples": params.num_resamples, "level": params.level}
+    low, high = bootstrap_interval(by_image, first_mean, **options, generator=np.random.default_rng(0))
     return {name: float(right.mean()), f"{name}_low": low, f"{name}_high": high}

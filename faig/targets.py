@@ -19,7 +19,7 @@ class TargetParams:
 
     def __post_init__(self) -> None:
         if CLEAN in self.attribute or len(set(self.attribute)) < len(self.attribute):
-            raise ValueError(f"attribute must name each degradation once and never {CLEAN}")
+            raise ValueError(f"attribute = {list(self.attribute)} must name each degradation once and never {CLEAN}")
 
     @property
     def degradations(self) -> list[str]:

@@ -52,7 +52,9 @@ class TrainingParams:
 
     def __post_init__(self) -> None:
         if self.checkpoint_every % self.log_every:
-            raise ValueError(f"checkpoint_every must be a multiple of log_every = {self.log_every}")
+            raise ValueError(
+                f"checkpoint_every = {self.checkpoint_every} must be a multiple of log_every = {self.log_every}"
+            )
 
 
 @dataclass
@@ -131,12 +133,14 @@ def fit(
         As :func:`train`.
     """
     sampler = PatchSampler(train_pairs, mixture, patch_size=params.patch_size, batch_size=params.batch_size, seed=seed)
-    watched = [batches(test_pairs, name)[0].head(params.validation_images) for name in sorted(mixture)]
+    by_name = {name: [pair for pair in test_pairs if pair.degradation == name] for name in sorted(mixture)}
+    watched = [batches(pairs[: params.validation_images], name) for name, pairs in by_name.items()]
 
     def validate(network: nn.Module) -> float:
-        return float(np.mean([mean_psnr(network, [batch], compute) for batch in watched]))
+        return float(np.mean([mean_psnr(network, images, compute) for images in watched]))
 
-    used = [asdict(params), compute.describe(), dict(mixture), seed, [pair.digest() for pair in train_pairs]]
+    digests = [(pair.degradation, pair.digest()) for pair in (*train_pairs, *test_pairs)]
+    used = [asdict(params), compute.describe(), dict(mixture), seed, digests]
     digest = hashlib.sha256(json.dumps(used, sort_keys=True).encode())
     for value in network.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())

@@ -6,7 +6,6 @@ traces in the next; values that no preset touches stay as they are. Only the tex
 comments, order and all other lines of params.yaml keep their bytes.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ import click
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node
+
+from faig.files import replacing
 
 FOLDER = Path(__file__).parent
 DEFAULT = "default"
@@ -40,8 +41,8 @@ def apply_preset(name: str, params: str) -> str:
     """The text of params.yaml with the values of preset ``name``.
 
     Raises:
-        ValueError: the preset or ``params`` is not YAML, has a key that params.yaml lacks, or a value that would replace,
-            or be, an indented block.
+        ValueError: the preset or ``params`` is not YAML, or the preset has a key that params.yaml lacks, or an indented
+            list or block would be replaced or written.
     """
     for preset in dict.fromkeys([DEFAULT, name]):
         path = FOLDER / f"{preset}.yaml"
@@ -107,14 +108,6 @@ def _text(text: str, node: Node) -> str:
     return text[start:end]
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace the file in one step: readers and interruptions see the old or the new text, nothing between."""
-    path = path.resolve()
-    partial = path.with_name(f"{path.name}.part")
-    partial.write_bytes(text.encode())
-    os.replace(partial, path)
-
-
 @click.command()
 @click.argument("name", type=click.Choice(preset_names()))
 def main(name: str) -> None:
@@ -126,7 +119,8 @@ def main(name: str) -> None:
         edits = find_edits(old, new, source="params.yaml")
     except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from error
-    write_text(path, new)
+    with replacing(path.resolve()) as partial:
+        partial.write_bytes(new.encode())
     for edit in edits:
         click.echo(f"{edit.key}: {edit.old} -> {edit.new}")
     click.echo(f"params.yaml holds preset {name}: {len(edits)} values changed")

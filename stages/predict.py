@@ -49,9 +49,7 @@ def main(
     table, results = evaluate(crops, features, list(found), params)
     for name in features:
         tests = table[table["set"] == "test"]
-        write_csv(
-            confusion / f"{name}.csv", tests[["class", name]].rename(columns={"class": "actual", name: "predicted"})
-        )
+        write_csv(confusion / f"{name}.csv", pd.DataFrame({"actual": tests["class"], "predicted": tests[name]}))
     write_parquet(output, table)
     write_json(metrics, {"predict": results})
 

@@ -28,11 +28,11 @@ Install one, or name the one to use: make setup PYTHON=path/to/python3.12"
 
 make_venv() {
     python=$(find_python)
-    "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 ||
+    "$python" -c 'import ensurepip, venv; ensurepip.version()' >/dev/null 2>&1 ||
         fail "$python cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv"
-    rm -rf $venv
-    mkdir $venv
+    mkdir -p $venv
     echo incomplete >$state
+    find $venv -mindepth 1 ! -path $state -delete
     echo "Making $venv with $("$python" --version)"
     "$python" -m venv $venv || fail "$python could not make a virtual environment (its reason is above)"
 }

@@ -1,0 +1,413 @@
+"""The architecture as tests: what depends on what, in dvc.yaml and among modules; and params.yaml as a whole."""
+
+import ast
+import copy
+import importlib
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from faig.params import ParamsError, check, read_params
+from faig.pipeline import PipelineParams
+
+ROOT = Path(__file__).parents[1]
+COMMITTED = read_params(ROOT / "params.yaml")
+DVC = read_params(ROOT / "dvc.yaml")["stages"]
+STAGES: dict[str, dict[str, Any]] = {name: body.get("do", body) for name, body in DVC.items()}
+MODULES = sorted(path for package in ("faig", "stages", "presets") for path in (ROOT / package).glob("*.py"))
+HELPERS = {"cli", "inputs", "outputs"}
+"""Modules in stages/ that are no stage."""
+
+ALLOWED_IMPORTS: dict[str, set[str]] = {
+    # files, names, numbers
+    "files": set(),
+    "seeds": set(),
+    "params": set(),
+    "progress": set(),
+    "targets": {"params"},
+    # images
+    "images": {"files"},
+    "tensors": set(),
+    "dead_leaves": {"params", "seeds"},
+    "photographs": {"dead_leaves", "images", "params"},
+    "degradation": {"params", "seeds"},
+    "pairs": {"files", "images"},
+    "patches": {"pairs"},
+    "crops": {"dead_leaves", "pairs", "params", "tensors"},
+    # networks
+    "compute": {"params"},
+    "networks": {"files", "params"},
+    "training": {"compute", "crops", "files", "pairs", "params", "patches", "progress", "quality"},
+    # filters
+    "filters": set(),
+    "score_table": {"files", "filters"},
+    "attribution": {"compute", "crops", "filters", "networks", "params"},
+    "scoring": {"attribution", "score_table", "targets"},
+    "masking": {"attribution", "crops", "filters", "params", "quality", "score_table", "statistics"},
+    "prediction": {"attribution", "crops", "filters", "params", "statistics", "targets"},
+    # results
+    "quality": set(),
+    "statistics": set(),
+    "plots": {"files"},
+    "pictures": {"attribution", "masking", "plots", "quality", "score_table", "tensors"},
+    # the whole of params.yaml
+    "pipeline": {
+        "attribution",
+        "compute",
+        "degradation",
+        "masking",
+        "networks",
+        "params",
+        "photographs",
+        "prediction",
+        "scoring",
+        "targets",
+        "training",
+    },
+}
+"""Which module of faig may import which others of faig. A new arrow is a decision: add it here, and to dvc.yaml."""
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported_names(path: Path) -> Iterator[str]:
+    """Dotted names of all that a module imports; ``from a import b`` gives ``a`` and ``a.b``."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module, f"{path}: relative imports hide what depends on what"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_imports(path: Path) -> set[Path]:
+    """The project's modules that a module imports itself."""
+    files = {ROOT / f"{name.replace('.', '/')}.py" for name in imported_names(path)}
+    return {file for file in files if file.parent.name in ("faig", "stages") and file.is_file()}
+
+
+def closure(path: Path) -> set[Path]:
+    """A module and all of the project that it imports, directly or not."""
+    found, todo = set(), [path]
+    while todo:
+        current = todo.pop()
+        if current not in found:
+            found.add(current)
+            todo += own_imports(current)
+    return found
+
+
+def script_of(stage: str) -> Path:
+    [name] = re.findall(r"^python -m stages\.(\w+) ", STAGES[stage]["cmd"])
+    return ROOT / "stages" / f"{name}.py"
+
+
+def paths_of(stage: str, *sections: str) -> list[str]:
+    """Paths under ``deps``, ``outs``, ``metrics`` or ``plots`` of a stage."""
+    entries = [entry for section in sections for entry in STAGES[stage].get(section, [])]
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+
+
+def options_of(stage: str) -> list[tuple[str, str]]:
+    """Options and their values in a stage's command."""
+    words = shlex.split(STAGES[stage]["cmd"])[3:]
+    return list(zip(words[::2], words[1::2], strict=True))
+
+
+def calls_of(nodes: ast.AST, name: str) -> Iterator[ast.Call]:
+    for node in ast.walk(nodes):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
+            yield node
+
+
+def keys_read(stage: str) -> set[str]:
+    """Keys of params.yaml that a stage's script loads, itself or by the helpers that it imports; * for a variable."""
+    helpers = {node.name: node for node in tree(ROOT / "stages/inputs.py").body if isinstance(node, ast.FunctionDef)}
+    names = {name.rsplit(".", 1)[1] for name in imported_names(script_of(stage)) if name.startswith("stages.inputs.")}
+    keys = set()
+    for part in [tree(script_of(stage)), *(helpers[name] for name in names)]:
+        for call in calls_of(part, "load_params"):
+            keys.add(re.sub(r"\{.*?\}", "*", ast.unparse(call.args[0]).removeprefix("f").strip("'\"")))
+    return keys
+
+
+def project_files() -> list[Path]:
+    """Files that are, or would be, in the repository."""
+    command = ["git", "ls-files", "-z", "-co", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git repository")
+    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+# dvc.yaml
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_exactly_the_modules_that_it_imports(stage: str):
+    listed = [path for path in paths_of(stage, "deps") if path.endswith(".py")]
+    expected = {str(path.relative_to(ROOT)) for path in closure(script_of(stage))}
+    assert set(listed) == expected
+    assert len(listed) == len(expected)
+
+
+def test_every_script_is_a_stage_of_its_name():
+    scripts = {path.stem for path in (ROOT / "stages").glob("*.py")} - HELPERS - {"__init__"}
+    assert scripts == set(STAGES)
+    assert all(script_of(stage).stem == stage for stage in STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_output_is_kept_from_the_cache(stage: str):
+    """``cache: false`` and ``persist`` under ``outs`` turn the run-cache off; under metrics and plots they do not."""
+    for entry in STAGES[stage].get("outs", []):
+        settings = {} if isinstance(entry, str) else next(iter(entry.values()))
+        assert not {"cache", "persist"} & set(settings)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_s_params_are_in_params_yaml(stage: str):
+    for key in STAGES[stage]["params"]:
+        section: Any = COMMITTED
+        for part in key.removesuffix(".${key}").split("."):
+            assert part in section, key
+            section = section[part]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_how_to_compute_re_runs_nothing(stage: str):
+    assert not [key for key in STAGES[stage]["params"] if key.split(".")[0] == "compute"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_lists_the_params_that_it_reads(stage: str):
+    listed = {key.replace("${key}", "*") for key in STAGES[stage]["params"]}
+    read = {key for key in keys_read(stage) if key.split(".")[0] != "compute"}
+    assert read <= listed
+    if "read_params" not in script_of(stage).read_text(encoding="utf-8"):
+        assert listed - read <= {"degradations"}  # listed for what a folder of all degradations holds
+
+
+def test_the_whole_of_params_yaml_is_checked_before_any_work():
+    assert set(STAGES["check"]["params"]) == set(COMMITTED) - {"compute"}
+    [mark] = paths_of("check", "outs")
+    assert mark in paths_of("prepare", "deps")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_command_has_the_options_of_its_script(stage: str):
+    command = importlib.import_module(f"stages.{script_of(stage).stem}").main
+    assert isinstance(command, click.Command)
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {name for name, _ in options_of(stage)} == known
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_output_is_named_in_the_command(stage: str):
+    assert set(paths_of(stage, "outs", "metrics", "plots")) <= {value for _, value in options_of(stage)}
+
+
+def test_check_cleans_every_folder_with_a_file_per_target_or_degradation():
+    folders: dict[str, set[str]] = {"targets": set(), "degradations": set()}
+    for name, body in DVC.items():
+        if "foreach" in body:
+            outputs = paths_of(name, "outs", "metrics", "plots")
+            folders[body["foreach"][2:-1]] |= {str(Path(path).parent) for path in outputs}
+    cleaned = options_of("check")
+    assert folders["targets"] == {value for option, value in cleaned if option == "--by-target"}
+    assert folders["degradations"] == {value for option, value in cleaned if option == "--by-degradation"}
+
+
+def test_no_two_stages_write_one_path():
+    paths = [path for stage in STAGES for path in paths_of(stage, "outs", "metrics", "plots")]
+    assert len(paths) == len(set(paths))
+
+
+# Modules
+
+
+def test_modules_of_faig_import_what_they_may():
+    found = {
+        path.stem: {other.stem for other in own_imports(path)}
+        for path in (ROOT / "faig").glob("*.py")
+        if path.stem != "__init__"
+    }
+    assert found == ALLOWED_IMPORTS
+
+
+def test_imports_run_one_way():
+    """Listed from the bottom up, every arrow points down."""
+    remaining = dict(ALLOWED_IMPORTS)
+    while remaining:
+        free = {name for name, imports in remaining.items() if not imports & set(remaining)}
+        assert free, f"a circle among {sorted(remaining)}"
+        remaining = {name: imports for name, imports in remaining.items() if name not in free}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "faig").glob("*.py")), ids=lambda path: path.stem)
+def test_faig_knows_neither_stages_nor_the_command_line_nor_params_yaml(path: Path):
+    assert not {name.split(".")[0] for name in imported_names(path)} & {"stages", "presets", "click", "dvc", "argparse"}
+    if path.stem != "params":
+        used = {node.id for node in ast.walk(tree(path)) if isinstance(node, ast.Name)}
+        assert not used & {"read_params", "load_params", "open"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "stages").glob("*.py")), ids=lambda path: path.stem)
+def test_a_stage_imports_no_other_stage(path: Path):
+    others = {other.stem for other in own_imports(path) if other.parent.name == "stages"}
+    assert others <= HELPERS - {path.stem}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}.{path.stem}")
+def test_a_module_says_what_it_is_for(path: Path):
+    assert ast.get_docstring(tree(path))
+
+
+@pytest.mark.parametrize("package", ["faig", "stages"])
+def test_importing_a_package_runs_nothing(package: str):
+    """So its __init__ is in no stage's dependencies."""
+    assert len(tree(ROOT / package / "__init__.py").body) == 1
+
+
+def test_sizes_stay_readable():
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert [str(path) for path, length in lengths.items() if length > 400] == []
+    scripts = [ROOT / "stages" / f"{stage}.py" for stage in STAGES]
+    assert [str(path) for path in scripts if lengths[path] > 70] == []
+
+
+def test_preparing_images_needs_no_torch():
+    """Torch takes seconds to import, and these stages run once per degradation and target."""
+    code = "import sys, stages.prepare, stages.synthesize, stages.pair; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}.{path.stem}")
+def test_no_random_state_is_global(path: Path):
+    assert "random" not in set(imported_names(path))
+    text = path.read_text(encoding="utf-8")
+    assert set(re.findall(r"np\.random\.(\w+)", text)) <= {"default_rng", "Generator", "SeedSequence"}
+    assert "cuda.manual_seed" not in text
+    forked = [node for node in ast.walk(tree(path)) if isinstance(node, ast.With) and "fork_rng" in ast.unparse(node)]
+    inside = sum(ast.unparse(node).count("manual_seed") for node in forked)
+    assert text.count("manual_seed") == inside
+
+
+def test_no_file_names_a_path_of_one_machine():
+    """But for the usual shebang and device paths."""
+    roots = "|".join(["home", "Users", "work", "root", "mnt", "scratch"])
+    pattern = re.compile(rf"(?<![\w.$}}/:-])/(?:{roots})/\w|[A-Z]:\\\\\w".encode())
+    found = [str(path.relative_to(ROOT)) for path in project_files() if pattern.search(path.read_bytes())]
+    assert found == []
+
+
+# params.yaml as a whole
+
+
+def error_of(**changes: Any) -> str:
+    """What is said of the committed params with some values, at dotted keys written with __, replaced."""
+    params = copy.deepcopy(COMMITTED)
+    for key, value in changes.items():
+        *parents, last = key.split("__")
+        section = params
+        for part in parents:
+            section = section[part]
+        if value is None:
+            del section[last]
+        else:
+            section[last] = value
+    with pytest.raises(ParamsError) as caught:
+        check("", params, PipelineParams, source="params.yaml")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["train_baseline__patch_size", "finetune__patch_size"])
+def test_sizes_are_multiples_of_the_scale(key: str):
+    message = error_of(scale=3, **{"score__images__size": 96, "predict__calibration__size": 96, key: 64})
+    assert re.match(r"params.yaml: \w+.patch_size = 64 must be a multiple of scale = 3", message)
+
+
+@pytest.mark.parametrize("section", ["score__images", "predict__calibration", "dataset__test_tiles"])
+def test_crops_and_tiles_are_multiples_of_the_scale(section: str):
+    message = error_of(**{f"{section}__size": 127})
+    assert message == f"params.yaml: {section.replace('__', '.')}.size = 127 must be a multiple of scale = 2"
+
+
+def test_the_downsampling_kernel_is_known():
+    assert error_of(downsampling="nearest").startswith("params.yaml: downsampling = 'nearest' is not one of bicubic")
+
+
+def test_a_target_s_degradations_are_defined():
+    message = error_of(targets__blind__mixture={"clean": 1, "rain": 1})
+    assert message.startswith("params.yaml: targets.blind names the unknown degradation rain; known are clean, blur")
+    assert "targets.noise names the unknown degradation snow" in error_of(targets__noise__attribute=["snow"])
+
+
+def test_removing_a_degradation_that_is_in_use_says_where():
+    assert "targets.blind names the unknown degradation noise" in error_of(degradations__noise=None)
+    assert "predict.classes names the unknown degradation blur_noise" in error_of(
+        degradations__blur_noise=None, targets__blind__mixture={"clean": 1, "blur": 1, "noise": 1}
+    )
+
+
+def test_clean_is_always_defined():
+    assert "degradations must define clean" in error_of(degradations__clean=None)
+
+
+def test_a_target_attributes_something_and_never_clean():
+    assert "targets.blur.attribute" in error_of(targets__blur__attribute=[])
+    assert "attribute = ['clean']" in error_of(targets__blur__attribute=["clean"])
+    assert "attribute = ['blur', 'blur']" in error_of(targets__blur__attribute=["blur", "blur"])
+
+
+def test_a_mixture_has_positive_weights():
+    assert "targets.blind.mixture.blur = 0" in error_of(targets__blind__mixture={"clean": 1, "blur": 0})
+    assert "targets.blind.mixture" in error_of(targets__blind__mixture={})
+
+
+def test_no_target_takes_the_baseline_s_name():
+    target = {"mixture": {"blur": 1}, "attribute": ["blur"]}
+    assert "targets.baseline: " in error_of(targets={**COMMITTED["targets"], "baseline": target})
+
+
+def test_there_is_a_target():
+    assert "targets = {}" in error_of(targets={})
+
+
+def test_the_predictor_s_target_exists():
+    assert "predict.target = 'sharp' is not one of blind, blur, noise" in error_of(predict__target="sharp")
+
+
+def test_the_predictor_s_classes_hold_what_its_target_tells_apart():
+    assert "predict.classes lacks blur" in error_of(predict__classes=["clean", "noise"])
+    assert "predict.classes lacks clean" in error_of(predict__classes=["blur", "noise"])
+
+
+def test_swept_methods_are_known():
+    assert "sweep.methods names the unknown method lime" in error_of(sweep__methods=["faig", "lime"])
+
+
+def test_a_degradation_downsamples_exactly_once():
+    for operations in ([], ["downsample", "downsample"], [{"jpeg": {"quality": 20}}]):
+        message = error_of(degradations__blur=operations)
+        assert message == "params.yaml: degradations.blur must name downsample exactly once"
+
+
+@pytest.mark.parametrize("name", ["smoke", "paper", "default"])
+def test_presets_fit(name: str):
+    apply = importlib.import_module("presets.apply")
+    text = apply.apply_preset(name, (ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values = importlib.import_module("ruamel.yaml").YAML(typ="safe", pure=True).load(text)
+    check("", values, PipelineParams, source=name)

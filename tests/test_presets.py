@@ -1,0 +1,159 @@
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from ruamel.yaml import YAML
+
+from faig.params import check
+from faig.pipeline import PipelineParams
+from presets.apply import DEFAULT, FOLDER, apply_preset, main, overlay, preset_names
+
+ROOT = Path(__file__).parents[1]
+PRESETS = [name for name in preset_names() if name != DEFAULT]
+
+
+def load(text: str) -> dict:
+    return YAML(typ="safe", pure=True).load(text)
+
+
+def leaves(values: dict, prefix: str = "") -> dict:
+    flat = {}
+    for key, value in values.items():
+        flat |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def working() -> str:
+    return (ROOT / "params.yaml").read_bytes().decode()
+
+
+@pytest.fixture(scope="module")
+def default() -> str:
+    return apply_preset(DEFAULT, working())
+
+
+def test_presets_of_the_readme_exist():
+    assert {"default", "paper", "smoke"} <= set(preset_names())
+
+
+def test_params_as_committed_stand_at_the_default():
+    # params.yaml may stand at another preset or hold a user's own values for now: then the committed one counts.
+    committed = subprocess.run(["git", "show", "HEAD:./params.yaml"], cwd=ROOT, capture_output=True, check=False)
+    texts = [working(), *([committed.stdout.decode()] if committed.returncode == 0 else [])]
+    assert any(apply_preset(DEFAULT, text) == text for text in texts), "presets/default.yaml must follow params.yaml"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_going_back_restores_every_byte(default: str, name: str):
+    applied = apply_preset(name, default)
+    assert applied != default
+    assert apply_preset(DEFAULT, applied) == default
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_pipeline_accepts_the_preset(default: str, name: str):
+    check("", load(apply_preset(name, default)), PipelineParams, source=name)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_exactly_the_values_of_the_preset_change(default: str, name: str):
+    before, after = leaves(load(default)), leaves(load(apply_preset(name, default)))
+    wanted = leaves(load((FOLDER / f"{name}.yaml").read_text()))
+    assert after == before | wanted
+    needless = [key for key, value in wanted.items() if before[key] == value]
+    assert not needless, f"{name}.yaml repeats default values"
+
+
+def test_default_holds_what_presets_change_and_no_more():
+    keys = {name: set(leaves(load((FOLDER / f"{name}.yaml").read_text()))) for name in preset_names()}
+    assert keys[DEFAULT] == set().union(*(keys[name] for name in PRESETS))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_comments_and_other_lines_stay(default: str, name: str):
+    old, new = default.splitlines(), apply_preset(name, default).splitlines()
+    assert len(old) == len(new)
+    for before, after in zip(old, new, strict=True):
+        assert before.partition(" # ")[2] == after.partition(" # ")[2]
+        assert before.partition(":")[0] == after.partition(":")[0]
+
+
+def test_no_preset_leaves_traces_in_the_next(default: str):
+    assert apply_preset("smoke", apply_preset("paper", default)) == apply_preset("smoke", default)
+
+
+def test_values_that_no_preset_touches_stay(default: str):
+    own = default.replace("mask_ratio: 0.03", "mask_ratio: 0.01")
+    assert load(apply_preset("smoke", own))["mask_ratio"] == 0.01
+
+
+def test_overlay_replaces_scalars_lists_and_mappings_on_one_line():
+    params = "a: 1 # one\nb:\n  c: [1, 2] # list\n  d: {e: 1}\n  f: null\n# end\n"
+    changes = "b: {c: [3], d: null, f: {g: 2.0e-4}}\na: 'x'\n"
+    assert overlay(params, changes, source="s") == (
+        "a: 'x' # one\nb:\n  c: [3] # list\n  d: null\n  f: {g: 2.0e-4}\n# end\n"
+    )
+
+
+def test_overlay_keeps_windows_line_ends():
+    assert overlay("a: 1 # é\r\nb: 2\r\n", "b: 3", source="s") == "a: 1 # é\r\nb: 3\r\n"
+
+
+@pytest.mark.parametrize(
+    ("params", "changes", "message"),
+    [
+        ("a: {b: 1}", "a: {c: 2}", r"s\.yaml: a\.c is not a key of params\.yaml"),
+        ("a:\n  b: 1", "a: null", r"params\.yaml: a must be written as"),
+        ("a: [1]", "a:\n  - 2", r"s\.yaml: a must be written as"),
+        ("a: 1", "a: [", r"s\.yaml is not valid YAML"),
+        ("a: [", "a: 1", r"params\.yaml is not valid YAML"),
+        ("a: 1", "", r"s\.yaml must hold a mapping"),
+        ("- 1", "a: 1", r"params\.yaml must hold a mapping"),
+        ("a: 1", "a: &x [1]\nb: *x", r"s\.yaml: b is not a key"),
+    ],
+)
+def test_errors_say_what_is_wrong_and_where(params: str, changes: str, message: str):
+    with pytest.raises(ValueError, match=message):
+        overlay(params, changes, source="s.yaml")
+
+
+def test_command_writes_params_and_tells_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, default: str):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "params.yaml"
+    path.write_bytes(default.encode())
+    result = CliRunner().invoke(main, ["smoke"])
+    assert result.exit_code == 0, result.output
+    assert path.read_bytes().decode() == apply_preset("smoke", default)
+    assert "network.width: " in result.output
+    assert [entry.name for entry in tmp_path.iterdir()] == ["params.yaml"]
+    assert "0 values changed" in CliRunner().invoke(main, ["smoke"]).output
+
+
+@pytest.mark.parametrize("arguments", [["no_such"], []])
+def test_unknown_preset_lists_the_known_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code != 0
+    assert all(name in result.output for name in preset_names())
+
+
+def test_params_missing_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["smoke"])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert "params.yaml" in result.output
+
+
+def test_interrupted_writing_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, default: str):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "params.yaml"
+    path.write_bytes(default.encode())
+    monkeypatch.setattr(Path, "replace", interrupted)
+    assert CliRunner().invoke(main, ["smoke"]).exit_code == 1
+    assert path.read_bytes().decode() == default
+    assert [entry.name for entry in tmp_path.iterdir()] == ["params.yaml"]

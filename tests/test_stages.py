@@ -1,0 +1,233 @@
+"""Laws of what the stages share: results whole or absent, errors as one line, paths as options."""
+
+import importlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from stages import check as check_stage
+from stages.cli import checkpoint_folder, complete_folder, path_option, stage
+from stages.outputs import write_csv, write_json, write_parquet
+
+ROOT = Path(__file__).parents[1]
+STAGES = sorted(
+    path.stem for path in (ROOT / "stages").glob("*.py") if path.stem not in ("__init__", "cli", "inputs", "outputs")
+)
+TABLE = pd.DataFrame({"image": ["b", "a"], "psnr": [30.123456789, 1e-7]})
+
+
+def run(command: click.Command, *arguments: object) -> Result:
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+# Results
+
+
+def test_metrics_are_read_as_they_were_written_rounded_to_6_digits(tmp_path: Path):
+    path = tmp_path / "metrics" / "mask.json"
+    write_json(path, {"mask": {"blind": {"removed": 1 / 3, "num": 2, "name": "faig", "limit": None}}})
+    assert json.loads(path.read_text()) == {
+        "mask": {"blind": {"removed": 0.333333, "num": 2, "name": "faig", "limit": None}}
+    }
+
+
+def test_numpy_s_floats_are_written_as_floats(tmp_path: Path):
+    write_json(tmp_path / "a.json", {"psnr": np.float64(30.5)})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"psnr": 30.5}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_metric_that_is_no_number_is_refused_and_the_old_file_stays(tmp_path: Path, value: float):
+    path = tmp_path / "a.json"
+    write_json(path, {"gain": 1.0})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"blind": {"gain": value}})
+    assert json.loads(path.read_text()) == {"gain": 1.0}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_csv_has_6_significant_digits(tmp_path: Path):
+    write_csv(tmp_path / "a" / "table.csv", TABLE)
+    assert (tmp_path / "a" / "table.csv").read_text() == "image,psnr\nb,30.1235\na,1e-07\n"
+
+
+def test_parquet_is_read_as_it_was_written(tmp_path: Path):
+    table = TABLE.assign(scores=[np.array([1.0, 2.0], dtype=np.float32), np.array([3.0], dtype=np.float32)])
+    write_parquet(tmp_path / "a" / "table.parquet", table)
+    found = pd.read_parquet(tmp_path / "a" / "table.parquet")
+    pd.testing.assert_frame_equal(found, table)
+
+
+@pytest.mark.parametrize(
+    ("write", "value"), [(write_json, {"a": {"b": 0.1}, "c": 1}), (write_csv, TABLE), (write_parquet, TABLE)]
+)
+def test_equal_values_give_equal_bytes_and_nothing_beside(tmp_path: Path, write: Any, value: Any):
+    for name in ("one", "two"):
+        write(tmp_path / name, value)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"one", "two"}
+
+
+def fill(folder: Path, content: str, *, fail: bool = False) -> None:
+    with complete_folder(folder) as partial:
+        (partial / content).write_text(content)
+        if fail:
+            raise ValueError("half-way")
+
+
+def test_a_folder_is_complete_or_as_it_was(tmp_path: Path):
+    folder = tmp_path / "deep" / "lr"
+    with pytest.raises(ValueError, match="half-way"):
+        fill(folder, "first", fail=True)
+    assert list(tmp_path.glob("deep/*")) == []
+    fill(folder, "first")
+    with pytest.raises(ValueError, match="half-way"):
+        fill(folder, "second", fail=True)
+    assert [path.name for path in folder.iterdir()] == ["first"]
+    fill(folder, "third")
+    assert [path.name for path in folder.iterdir()] == ["third"]
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_what_a_killed_run_left_is_not_taken_up(tmp_path: Path):
+    (tmp_path / "lr.part").mkdir()
+    (tmp_path / "lr.part" / "old").write_text("")
+    fill(tmp_path / "lr", "new")
+    assert [path.name for path in (tmp_path / "lr").iterdir()] == ["new"]
+
+
+# Commands
+
+
+def command_that_raises(error: Exception) -> click.Command:
+    @stage
+    @path_option("output", "where to")
+    def main(output: Path) -> None:
+        """Raise."""
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize("error", [ValueError("seed = -1 is below 0"), FileNotFoundError("no such file: a.png")])
+def test_the_user_s_mistakes_end_a_stage_with_one_line(error: Exception):
+    result = run(command_that_raises(error), "--output", "x")
+    assert result.exit_code == 1
+    assert result.output == f"Error: {error}\n"
+
+
+def test_our_mistakes_keep_their_traceback():
+    assert isinstance(run(command_that_raises(KeyError("oops")), "--output", "x").exception, KeyError)
+
+
+def test_a_path_option_is_required_and_gives_a_path(tmp_path: Path):
+    given: list[Path] = []
+
+    @stage
+    @path_option("crop-scores", "what it is")
+    def main(crop_scores: Path) -> None:
+        given.append(crop_scores)
+
+    assert run(main).exit_code == 2
+    assert run(main, "--crop-scores", tmp_path).exit_code == 0
+    assert given == [tmp_path]
+
+
+def test_checkpoints_lie_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.delenv("FAIG_CHECKPOINTS", raising=False)
+    assert checkpoint_folder("finetune", "blind") == Path(".ckpt/finetune/blind")
+    monkeypatch.setenv("FAIG_CHECKPOINTS", str(tmp_path))
+    assert checkpoint_folder("finetune", "blind") == tmp_path / "finetune" / "blind"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_explains_its_options(name: str):
+    command = importlib.import_module(f"stages.{name}").main
+    assert run(command, "--help").exit_code == 0
+    assert command.help
+    assert all(parameter.help for parameter in command.params)
+
+
+@pytest.mark.parametrize("name", sorted(set(STAGES) - {"check", "prepare"}))
+def test_a_stage_run_before_its_inputs_exist_says_what_is_missing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    command = importlib.import_module(f"stages.{name}").main
+    values = {"target": "blind", "degradation": "blur"}
+    arguments = [word for option in command.params for word in (option.opts[0], values.get(option.name, option.name))]
+    result = run(command, *arguments)
+    assert result.exit_code == 1, result.output
+    assert "does not exist" in result.output
+    assert {path.name for path in tmp_path.iterdir()} <= {"params.yaml"}
+
+
+@pytest.mark.parametrize(("name", "option"), [("finetune", "target"), ("synthesize", "degradation")])
+def test_a_name_that_params_yaml_does_not_know_is_refused(
+    name: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    command = importlib.import_module(f"stages.{name}").main
+    result = run(command, *(word for parameter in command.params for word in (parameter.opts[0], "unheard")))
+    assert result.exit_code == 1
+    assert f"{option}s.unheard is missing" in result.output
+
+
+# Check
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with the committed params.yaml and results of degradations and targets that it does not name."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    for folder in ("data/lr/blur", "data/lr/jpeg/train"):
+        Path(folder).mkdir(parents=True)
+    Path("data/networks").mkdir()
+    for name in (
+        "data/lr/.gitignore",
+        *(f"data/networks/{name}.safetensors" for name in ("baseline", "blind", "jpeg")),
+    ):
+        Path(name).write_text("")
+    return tmp_path
+
+
+def run_check() -> Result:
+    folders = ["--by-degradation", "data/lr", "--by-target", "data/networks", "--by-target", "data/none"]
+    return run(check_stage.main, "--output", "data/checked.txt", *folders)
+
+
+def test_check_removes_what_params_yaml_no_longer_names_and_nothing_else(project: Path):
+    result = run_check()
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in Path("data/lr").iterdir()} == {".gitignore", "blur"}
+    assert {path.stem for path in Path("data/networks").iterdir()} == {"baseline", "blind"}
+    assert "removing data/lr/jpeg: params.yaml no longer names it" in result.output
+
+
+def test_what_check_writes_does_not_depend_on_params_yaml(project: Path):
+    run_check()
+    first = Path("data/checked.txt").read_bytes()
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("mask_ratio: 0.03", "mask_ratio: 0.01"))
+    assert run_check().exit_code == 0
+    assert Path("data/checked.txt").read_bytes() == first
+
+
+def test_check_refuses_before_it_removes_anything(project: Path):
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("mask_ratio: 0.03", "mask_ratio: 3"))
+    result = run_check()
+    assert result.exit_code == 1
+    assert "params.yaml: mask_ratio = 3: " in result.output
+    assert Path("data/lr/jpeg").is_dir()
+    assert not Path("data/checked.txt").exists()

@@ -1,0 +1,379 @@
+"""Laws of training: schedule, averaged weights, and a run that was interrupted ends as if it had not been."""
+
+import itertools
+import math
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save as to_safetensors
+from torch import Tensor, nn
+
+from faig import training
+from faig.compute import Compute
+from faig.crops import batches
+from faig.degradation import area
+from faig.networks import NetworkParams, NetworkSpec, build_network
+from faig.pairs import Pair
+from faig.patches import PatchSampler
+from faig.quality import psnr
+from faig.training import CHECKPOINT, TrainingParams, fit, learning_rate, mean_psnr, restore, save, start, step, train
+
+CPU = Compute(device=torch.device("cpu"), precision="fp32")
+SPEC = NetworkSpec(params=NetworkParams(name="srresnet", width=4, depth=1), scale=2)
+
+
+def params_of(**changes: Any) -> TrainingParams:
+    values: dict[str, Any] = {
+        "iterations": 10,
+        "batch_size": 2,
+        "patch_size": 16,
+        "learning_rate": 1e-2,
+        "schedule": "one_cycle",
+        "warmup": 0.2,
+        "adam_betas": (0.9, 0.99),
+        "ema_decay": 0.5,
+        "log_every": 2,
+        "checkpoint_every": 4,
+        "validation_images": 2,
+    }
+    return TrainingParams(**values | changes)
+
+
+def pair_of(name: str, degradation: str = "clean", *, size: int = 24) -> Pair:
+    """LR: the area mean of a random HR image."""
+    seed = [ord(letter) for letter in name]
+    hr = np.random.default_rng(seed).integers(256, size=(size, size, 3), dtype=np.uint8)
+    return Pair(name, degradation, hr, area(hr, 2))
+
+
+def serialize(weights: dict[str, Tensor]) -> bytes:
+    return to_safetensors({name: value.contiguous() for name, value in weights.items()})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Threads only wait for each other on networks this small."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+PAIRS = [pair_of(name, degradation) for name in "abc" for degradation in ("clean", "noise")]
+
+
+def sampler_of(seed: int = 0, pairs: list[Pair] = PAIRS) -> PatchSampler:
+    mixture = dict.fromkeys((pair.degradation for pair in pairs), 1.0)
+    return PatchSampler(pairs, mixture, patch_size=16, batch_size=2, seed=seed)
+
+
+def no_validation(network: nn.Module) -> float:
+    return 0.0
+
+
+def run(
+    folder: Path,
+    *,
+    params: TrainingParams | None = None,
+    sampler: PatchSampler | None = None,
+    validate: Callable[[nn.Module], float] = no_validation,
+) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
+    network = build_network(SPEC, seed=1)
+    return train(network, sampler or sampler_of(), params or params_of(), CPU, validate, folder, "test")
+
+
+def first_weight(network: nn.Module) -> float:
+    return next(network.parameters()).flatten()[0].item()
+
+
+class Interrupted(Exception):  # noqa: N818
+    pass
+
+
+def interrupt_at(call: int) -> Callable[[nn.Module], float]:
+    """A validation whose ``call``-th call is the end of the run."""
+    calls = itertools.count(1)
+
+    def validate(network: nn.Module) -> float:
+        if next(calls) == call:
+            raise Interrupted
+        return first_weight(network)
+
+    return validate
+
+
+# Schedule
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])
+def test_the_rate_is_positive_peaks_at_the_given_one_and_ends_near_0(schedule: str):
+    params = params_of(iterations=1000, schedule=schedule)
+    rates = [learning_rate(iteration, params) for iteration in range(1000)]
+    assert max(rates) == params.learning_rate
+    assert min(rates) > 0
+    assert rates[-1] < 1e-4 * params.learning_rate
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])
+def test_the_rate_has_no_jump(schedule: str):
+    params = params_of(iterations=1000, schedule=schedule)
+    rates = np.array([learning_rate(iteration, params) for iteration in range(1000)])
+    assert np.abs(np.diff(rates)).max() < 1.1 * params.learning_rate / 200  # the warm-up's slope is the steepest
+
+
+def test_one_cycle_rises_over_the_warm_up_and_then_falls():
+    params = params_of(iterations=100, warmup=0.25)
+    changes = np.diff([learning_rate(iteration, params) for iteration in range(100)])
+    assert (changes[:25] > 0).all()
+    assert (changes[25:] < 0).all()
+
+
+def test_cosine_starts_at_its_peak_is_half_way_down_in_the_middle_and_knows_no_warm_up():
+    params = params_of(iterations=100, schedule="cosine", warmup=0.5)
+    assert learning_rate(0, params) == params.learning_rate
+    assert learning_rate(50, params) == pytest.approx(params.learning_rate / 2)
+
+
+def test_one_cycle_without_warm_up_is_cosine():
+    for iteration in range(10):
+        one_cycle, cosine = (params_of(schedule=schedule, warmup=0.0) for schedule in ("one_cycle", "cosine"))
+        assert learning_rate(iteration, one_cycle) == learning_rate(iteration, cosine)
+
+
+def test_a_single_iteration_has_a_rate():
+    assert learning_rate(0, params_of(iterations=1, log_every=1, checkpoint_every=1)) == 1e-2
+
+
+# Steps
+
+
+def test_the_averaged_weights_follow_their_formula():
+    """average_n = d_n average_(n-1) + (1 - d_n) weights_n with d_n = min(ema_decay, n / (n + 9))."""
+    params, sampler = params_of(ema_decay=0.4), sampler_of()
+    state = start(build_network(SPEC, seed=1), params)
+    slow = {name: value.double().clone() for name, value in state.network.state_dict().items()}
+    for number in range(1, 11):
+        step(state, sampler, params, CPU)
+        decay = min(0.4, number / (number + 9))
+        for name, value in state.network.state_dict().items():
+            slow[name] = decay * slow[name] + (1 - decay) * value.double()
+    for name, value in state.average.items():
+        torch.testing.assert_close(value.double(), slow[name], rtol=1e-5, atol=1e-7)
+
+
+def test_a_step_is_adam_on_the_l1_loss():
+    params, sampler = params_of(), sampler_of()
+    network, state = build_network(SPEC, seed=1), start(build_network(SPEC, seed=1), params)
+    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate(0, params), betas=params.adam_betas)
+    lr, hr = sampler.batch(0)
+    loss = (network(lr) - hr).abs().mean()
+    loss.backward()
+    optimizer.step()
+    assert step(state, sampler, params, CPU).item() == pytest.approx(loss.item(), rel=1e-6)
+    for name, value in state.network.state_dict().items():
+        torch.testing.assert_close(value, network.state_dict()[name], rtol=1e-4, atol=1e-6)
+
+
+def test_the_loss_falls_on_a_problem_that_can_be_learnt(tmp_path: Path):
+    """HR is brighter than LR: the network has to learn one bias."""
+    lr = np.full((12, 12, 3), 100, dtype=np.uint8)
+    pairs = [Pair("a", "clean", lr.repeat(2, axis=0).repeat(2, axis=1) + np.uint8(50), lr)]
+    params = params_of(iterations=60, log_every=20, checkpoint_every=20)
+    _, curve = run(tmp_path / "run", params=params, sampler=sampler_of(pairs=pairs))
+    assert curve[-1]["train_l1"] < 0.3 * curve[0]["train_l1"]
+
+
+def test_the_curve_has_a_point_every_log_every_iterations_and_one_at_the_end(tmp_path: Path):
+    params = params_of(iterations=7)
+    _, curve = run(tmp_path / "run", params=params, validate=first_weight)
+    assert [point["iteration"] for point in curve] == [2, 4, 6, 7]
+    assert [point["learning_rate"] for point in curve] == [learning_rate(place, params) for place in (1, 3, 5, 6)]
+    assert all(list(point) == ["iteration", "learning_rate", "train_l1", "validation_psnr"] for point in curve)
+
+
+def test_the_result_is_what_was_validated_last(tmp_path: Path):
+    weights, curve = run(tmp_path / "run", validate=first_weight)
+    assert curve[-1]["validation_psnr"] == float(next(iter(weights.values())).flatten()[0])
+
+
+def test_training_neither_uses_nor_moves_global_random_state(tmp_path: Path):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first, _ = run(tmp_path / "a")
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(6)
+    second, _ = run(tmp_path / "b")
+    assert serialize(first) == serialize(second)
+
+
+# Checkpoints
+
+
+@pytest.mark.parametrize("call", [1, 2, 3, 4, 5])
+def test_an_interrupted_run_ends_with_the_bytes_of_an_undisturbed_one(tmp_path: Path, call: int):
+    """Calls 1 and 2 come before the first checkpoint, call 3 after it (iteration 4), call 5 after the second."""
+    weights, curve = run(tmp_path / "undisturbed", validate=first_weight)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", validate=interrupt_at(call))
+    assert (tmp_path / "run" / CHECKPOINT).exists() == (call > 2)
+    resumed_weights, resumed_curve = run(tmp_path / "run", validate=first_weight)
+    assert serialize(resumed_weights) == serialize(weights)
+    assert resumed_curve == curve
+
+
+def test_a_resumed_run_repeats_nothing_before_its_checkpoint(tmp_path: Path):
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", validate=interrupt_at(5))
+    sampler = sampler_of()
+    drawn: list[int] = []
+    original = sampler.batch
+    sampler.batch = lambda number: drawn.append(number) or original(number)
+    run(tmp_path / "run", sampler=sampler)
+    assert drawn == [8, 9]
+
+
+def test_a_state_is_restored_as_it_was_saved(tmp_path: Path):
+    params, sampler = params_of(), sampler_of()
+    state, other = (start(build_network(SPEC, seed), params) for seed in (1, 2))
+    for _ in range(3):
+        step(state, sampler, params, CPU)
+    state.curve.append({"iteration": 3, "train_l1": 0.1})
+    save(state, tmp_path)
+    restore(other, tmp_path)
+    assert (other.iteration, other.curve) == (state.iteration, state.curve)
+    assert serialize(other.average) == serialize(state.average)
+    assert serialize(other.network.state_dict()) == serialize(state.network.state_dict())
+    assert step(state, sampler, params, CPU) == step(other, sampler, params, CPU)
+
+
+def test_the_checkpoint_goes_when_the_run_is_done(tmp_path: Path):
+    run(tmp_path / "deep" / "run")
+    assert not (tmp_path / "deep" / "run").exists()
+
+
+class BrokenSampler(PatchSampler):
+    """Gives NaN from one batch on."""
+
+    first_bad = 5
+
+    def batch(self, number: int) -> tuple[Tensor, Tensor]:
+        lr, hr = super().batch(number)
+        return (lr * math.nan, hr) if number >= self.first_bad else (lr, hr)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path):
+    folder = tmp_path / "run"
+    sampler = BrokenSampler(PAIRS, {"clean": 1.0}, patch_size=16, batch_size=2, seed=0)
+    message = f"diverged between iterations 5 and 6: .* kept in {re.escape(str(folder))}.*learning_rate = 0.01"
+    with pytest.raises(ValueError, match=message):
+        run(folder, sampler=sampler)
+    state = start(build_network(SPEC, seed=1), params_of())
+    restore(state, folder)
+    assert state.iteration == 4
+    assert all(value.isfinite().all() for value in [*state.average.values(), *state.network.parameters()])
+
+
+def test_without_a_checkpoint_the_error_says_so(tmp_path: Path):
+    sampler = BrokenSampler(PAIRS, {"clean": 1.0}, patch_size=16, batch_size=2, seed=0)
+    sampler.first_bad = 1
+    with pytest.raises(ValueError, match=r"iterations 1 and 2: .*there is no checkpoint yet"):
+        run(tmp_path / "run", sampler=sampler)
+
+
+# On pairs
+
+
+def fit_once(folder: Path, train_pairs: list[Pair] = PAIRS, **changes: Any) -> dict[str, Tensor]:
+    arguments: dict[str, Any] = {
+        "params": params_of(),
+        "mixture": {"clean": 1.0},
+        "seed": 0,
+        "network_seed": 1,
+        "test": "de",
+    }
+    arguments |= changes
+    test_pairs = [pair_of(name, degradation) for name in arguments["test"] for degradation in ("clean", "noise")]
+    network = build_network(SPEC, arguments["network_seed"])
+    used = {key: arguments[key] for key in ("mixture", "params", "seed")}
+    return fit(network, train_pairs, test_pairs, **used, compute=CPU, checkpoints=folder, description="test")[0]
+
+
+def interrupted_fit(folder: Path, monkeypatch: pytest.MonkeyPatch, **arguments: Any) -> set[str]:
+    """Names of the checkpoints in ``folder`` after a run that is stopped behind its first checkpoint."""
+    calls = itertools.count()
+    last = 2 * len(arguments.get("mixture", ["clean"]))  # the third validation: the first checkpoint is at the second
+
+    def interrupting(*args: Any) -> float:
+        if next(calls) == last:
+            raise Interrupted
+        return 0.0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "mean_psnr", interrupting)
+        with pytest.raises(Interrupted):
+            fit_once(folder, **arguments)
+    return {path.name for path in folder.iterdir()}
+
+
+def test_runs_of_other_settings_or_data_share_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    known = interrupted_fit(tmp_path, monkeypatch)
+    assert interrupted_fit(tmp_path, monkeypatch) == known
+    others: list[dict[str, Any]] = [
+        {"params": params_of(learning_rate=2e-2)},
+        {"params": params_of(iterations=12)},
+        {"mixture": {"clean": 1.0, "noise": 1.0}},
+        {"seed": 1},
+        {"network_seed": 2},
+        {"train_pairs": PAIRS[:2]},
+        {"test": "d"},
+    ]
+    for number, other in enumerate(others, start=2):
+        known = interrupted_fit(tmp_path, monkeypatch, **other)
+        assert len(known) == number, other
+
+
+def test_an_interrupted_fit_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    weights = fit_once(tmp_path / "undisturbed")
+    assert len(interrupted_fit(tmp_path / "run", monkeypatch)) == 1
+    assert serialize(fit_once(tmp_path / "run")) == serialize(weights)
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_only_degradations_of_the_mixture_are_trained_on(tmp_path: Path):
+    one = fit_once(tmp_path, PAIRS)
+    other = fit_once(tmp_path, [pair for pair in PAIRS if pair.degradation == "clean"])
+    assert serialize(one) == serialize(other)
+
+
+# Mean PSNR
+
+
+class Nearest(nn.Module):
+    """Repeats each pixel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+
+
+def test_mean_psnr_is_the_mean_over_images_of_all_sizes():
+    pairs = [pair_of("a"), pair_of("b"), pair_of("c", size=40), pair_of("d", "noise")]
+    made = batches(pairs, "clean")
+    assert [len(batch.names) for batch in made] == [2, 1]
+    network = Nearest()
+    slow = []
+    for batch in made:
+        for number in range(len(batch.names)):
+            lr, hr = batch.single(number)
+            slow.append(psnr(network(lr), hr, border=2).item())
+    assert mean_psnr(network, made, CPU) == pytest.approx(np.mean(slow), rel=1e-12)
+
+
+def test_mean_psnr_leaves_no_gradient():
+    network = build_network(SPEC)
+    mean_psnr(network, batches(PAIRS, "clean"), CPU)
+    assert all(value.grad is None for value in network.parameters())
