@@ -70,7 +70,7 @@ END_POINT: Nodes = (np.array([1.0]), np.array([1.0]))
 
 
 class PathModel:
-    """A network with two sets of weights and the straight path between: gamma(a) = theta-bar + a (theta - theta-bar)."""
+    """A network, two sets of weights and the straight path between: gamma(a) = theta-bar + a (theta - theta-bar)."""
 
     def __init__(self, network: nn.Module, baseline: Weights, target: Weights, compute: Compute) -> None:
         """``network`` gives the architecture only.

@@ -1,6 +1,6 @@
 """Training on patches: L1 loss, Adam, averaged weights, and a learning rate given by the iteration.
 
-A run goes on from its last checkpoint and ends with the bytes of an undisturbed one: batch n depends on (seed, n) alone.
+A run goes on from its last checkpoint and ends with the bytes of an undisturbed one: batch n depends on (seed, n).
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Laws of degradations: kernels equal slow versions from their definitions, noise has its level, level 0 is identity."""
+"""Laws of degradations: kernels equal slow versions from their definitions, noise has its level, 0 is identity."""
 
 import math
 from collections.abc import Callable
