@@ -40,12 +40,18 @@ class ScoreParams:
 class Attribution:
     """Scores per image and filter, and how well each image's integral closes.
 
-    ``scores`` (N, F) are not negative. ``errors`` (N,) is |sum of all parameters' integrals - change of the loss|
-    divided by |change of the loss|: 0 for an exact integral (completeness, Sundararajan et al. 2017).
+    ``scores`` (N, F) are not negative. ``changes`` (N,): L at the target minus L at the baseline; ``residuals`` (N,):
+    sum of all parameters' integrals minus that change, 0 for an exact integral (completeness, Sundararajan et al. 2017).
     """
 
     scores: np.ndarray
-    errors: np.ndarray
+    changes: np.ndarray
+    residuals: np.ndarray
+
+    @property
+    def convergence_error(self) -> float:
+        """Sum of |residuals| over the images, as a share of the sum of |changes|; 0 where nothing changes."""
+        return float(np.abs(self.residuals).sum() / max(np.abs(self.changes).sum(), np.finfo(np.float32).tiny))
 
 
 def gauss_legendre(num_nodes: int) -> Nodes:
@@ -132,15 +138,16 @@ def faig(model: PathModel, images: Sequence[tuple[Tensor, Tensor]], nodes: Nodes
 
     ``images``: pairs of LR (1, 3, H, W) and the ground truth (1, 3, sH, sW).
     """
-    scores, errors = [], []
+    scores, changes, residuals = [], [], []
     for lr, hr in images:
         integrals = integrate(model, lr, hr, nodes)
         scores.append(model.index.collect({name: value.abs() for name, value in integrals.items()}).cpu().numpy())
         with torch.no_grad():
             change = (model.loss(model.target, lr, hr) - model.loss(model.baseline, lr, hr)).item()
         total = sum(value.sum(dtype=torch.float64).item() for value in integrals.values())
-        errors.append(abs(total - change) / max(abs(change), np.finfo(np.float32).tiny))
-    return Attribution(np.stack(scores), np.array(errors))
+        changes.append(change)
+        residuals.append(total - change)
+    return Attribution(np.stack(scores), np.array(changes), np.array(residuals))
 
 
 def taylor(model: PathModel, images: Sequence[tuple[Tensor, Tensor]]) -> np.ndarray:

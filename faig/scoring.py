@@ -34,7 +34,7 @@ def score_filters(
     params: ScoreParams,
     generator: np.random.Generator,
     advance: Callable[[int], None],
-) -> tuple[dict[Key, np.ndarray], dict[str, np.ndarray]]:
+) -> tuple[dict[Key, np.ndarray], dict[str, float]]:
     """Scores (F,) by method, attributed degradation and replicate.
 
     Args:
@@ -42,13 +42,13 @@ def score_filters(
         advance: called with 1 after each of :func:`num_passes` passes over the images of one degradation.
 
     Returns:
-        The scores, and the convergence errors (N,) of FAIG by degradation.
+        The scores, and the convergence error of FAIG by degradation.
     """
     nodes = gauss_legendre(params.num_nodes)
     integrated, expanded, errors = {}, {}, {}
     for name in target.contrasted:
         attribution = faig(model, images[name], nodes)
-        integrated[name], errors[name] = attribution.scores.mean(axis=0), attribution.errors
+        integrated[name], errors[name] = attribution.scores.mean(axis=0), attribution.convergence_error
         expanded[name] = taylor(model, images[name]).mean(axis=0)
         advance(1)
     changes = {divided: weight_change(model, divided=divided) for divided in (True, False)}

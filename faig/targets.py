@@ -12,10 +12,14 @@ CLEAN = "clean"
 
 @settings
 class TargetParams:
-    """``mixture``: relative weight of each degradation in training. ``attribute``: whose filters are sought."""
+    """``mixture``: relative weight of each degradation in training. ``attribute``: whose filters are sought.
+
+    ``effort``: share of ``finetune.iterations`` spent on this target.
+    """
 
     mixture: Annotated[dict[Name, Positive], Field(min_length=1)]
     attribute: Annotated[tuple[Name, ...], Field(min_length=1)]
+    effort: Positive
 
     def __post_init__(self) -> None:
         if CLEAN in self.attribute or len(set(self.attribute)) < len(self.attribute):

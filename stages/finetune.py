@@ -1,5 +1,6 @@
 """Fine-tune the baseline into a target on the target's mixture of degradations."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -30,8 +31,9 @@ def main(
     target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, output: Path, metrics: Path, curve: Path
 ) -> None:
     """Fine-tune one target."""
-    params = load_params("finetune", TrainingParams)
     settings = load_params(f"targets.{target}", TargetParams)
+    params = load_params("finetune", TrainingParams)
+    params = replace(params, iterations=max(1, round(params.iterations * settings.effort)))
     compute = resolve(load_params("compute", ComputeParams))
     train, test = split_pairs(read_entries(pairs), hr, lr)
     network, spec = load_network(baseline)

@@ -44,12 +44,10 @@ def main(
     generator = np.random.default_rng(derive_seed(seed, "random"))
     with Progress(num_passes(settings), f"score {target}") as progress:
         scores, errors = score_filters(model, images, settings, params, generator, progress.advance)
-    closing = {name: {"max": float(values.max()), "mean": float(values.mean())} for name, values in errors.items()}
     used = {**model.compute.describe(), "torch": version("torch")}
     described = {"target": target, "settings": asdict(params), **asdict(settings), "images": list(map(asdict, crops))}
-    write_scores(output, model.index, scores, {**described, "convergence_error": closing, "computed_with": used})
-    worst = max(value["max"] for value in closing.values())
-    write_json(metrics, {"score": {target: {"convergence_error": worst}}})
+    write_scores(output, model.index, scores, {**described, "convergence_error": errors, "computed_with": used})
+    write_json(metrics, {"score": {target: {"convergence_error": max(errors.values())}}})
 
 
 if __name__ == "__main__":
