@@ -41,7 +41,7 @@ class Attribution:
     """Scores per image and filter, and how well each image's integral closes.
 
     ``scores`` (N, F) are not negative. ``changes`` (N,): L at the target minus L at the baseline; ``residuals`` (N,):
-    sum of all parameters' integrals minus that change, 0 for an exact integral (completeness, Sundararajan et al. 2017).
+    the sum of all integrals minus that change, 0 if exact (completeness, Sundararajan et al. 2017).
     """
 
     scores: np.ndarray

@@ -48,7 +48,7 @@ class FilterIndex:
     @property
     def weights(self) -> tuple[str, ...]:
         """State-dict keys of the layers' kernels."""
-        return tuple(f"{layer}.weight" for layer in self.layers)
+        return tuple(f"{layer}.weight".lstrip(".") for layer in self.layers)  # a lone convolution has no name
 
     @cached_property
     def layer_numbers(self) -> np.ndarray:

@@ -96,7 +96,7 @@ def measure(
             networks[content] = (mask(model.target, model.baseline, model.index, filters), [])
         networks[content][1].append(key)
     reference = {name: restore(model, model.target, batches) for name, batches in inputs.items()}
-    rows = []
+    rows, values = [], {}
     for weights, keys in networks.values():
         for name, batches in inputs.items():
             for batch, sr, target in zip(batches, restore(model, weights, batches), reference[name], strict=True):
@@ -107,8 +107,7 @@ def measure(
                 rows += [images.assign(input=name, **vars(key)) for key in keys]
             advance(1)
     first = ["method", "degradation", "replicate", "input", "image"]
-    table = pd.concat(rows, ignore_index=True)
-    return table[first + [name for name in table.columns if name not in first]]
+    return pd.concat(rows, ignore_index=True).reindex(columns=[*first, *values])
 
 
 def num_networks(chosen: Mapping[Key, np.ndarray]) -> int:
@@ -132,43 +131,48 @@ def effects(
         lost on each input. A share is left out where the gain is under ``params.min_gain`` dB, so no number is
         divided by a small one.
     """
-    quality = table.groupby(["method", "degradation", "input", "image"], observed=True).mean(numeric_only=True)
-    target, baseline = quality.loc["target", ""], quality.loc["baseline", ""]
-    gain = target["psnr"] - baseline["psnr"]
+    target, baseline = (_by_input(table, key, "psnr") for key in (TARGET, BASELINE))
+    gain = {name: target[name] - baseline[name] for name in target}
     results: dict[str, dict[str, dict[str, Any]]] = {}
-    for key in dict.fromkeys(zip(table["method"], table["degradation"], strict=True)):
-        if key in ((BASELINE.method, ""), (TARGET.method, "")):
+    for method, degradation in dict.fromkeys(zip(table["method"], table["degradation"], strict=True)):
+        key = Key(method, degradation)
+        if key in (BASELINE, TARGET):
             continue
-        method, degradation = key
-        masked = quality.loc[key]
-        lost = target - masked
-        values = _fractions(lost["psnr"], gain, degradation, attributed, params, generator_of())
-        if "gradient_distance" in masked:
-            values["gradient_distance"] = float(masked.loc[degradation, "gradient_distance"].mean())
-            values["ssim_lost"] = lost["ssim"].groupby("input").mean().to_dict()
-        values["lost_db"] = lost["psnr"].groupby("input").mean().to_dict()
+        masked = _by_input(table, key, "psnr")
+        lost = {name: target[name] - values for name, values in masked.items()}
+        values = _fractions(lost, gain, degradation, attributed, params, generator_of())
+        if "ssim" in table:
+            values["gradient_distance"] = float(_by_input(table, key, "gradient_distance")[degradation].mean())
+            before, after = (_by_input(table, which, "ssim") for which in (TARGET, key))
+            values["ssim_lost"] = {name: float((before[name] - after[name]).mean()) for name in before}
+        values["lost_db"] = {name: float(value.mean()) for name, value in lost.items()}
         results.setdefault(method, {})[degradation] = values
     return results
 
 
+def _by_input(table: pd.DataFrame, key: Key, column: str) -> dict[str, np.ndarray]:
+    """One ranking's values per image (num_images,) by degradation of the input; replicates are averaged."""
+    rows = table[(table["method"] == key.method) & (table["degradation"] == key.degradation)]
+    pivot = rows.pivot_table(index="image", columns="input", values=column, aggfunc="mean")
+    return {str(name): pivot[name].to_numpy() for name in pivot.columns}
+
+
 def _fractions(
-    lost: pd.Series,
-    gain: pd.Series,
+    lost: Mapping[str, np.ndarray],
+    gain: Mapping[str, np.ndarray],
     degradation: str,
     attributed: Sequence[str],
     params: MaskParams,
     generator: np.random.Generator,
 ) -> dict[str, Any]:
-    """removed, collateral and selectivity with intervals; ``lost`` and ``gain`` in dB, indexed by (input, image)."""
-    mean_gain = gain.groupby("input").mean()
-    usable = [name for name in attributed if mean_gain[name] >= params.min_gain]
+    """removed, collateral and selectivity with intervals; ``lost`` and ``gain`` in dB per image, by input."""
+    usable = [name for name in attributed if gain[name].mean() >= params.min_gain]
     if degradation not in usable:
         return {}
-    columns = [series.unstack("input")[usable].to_numpy() for series in (lost, gain)]  # (num_images, E) each
-    stacked = np.concatenate(columns, axis=1)
-    means = bootstrap_means(stacked, num_resamples=params.num_resamples, generator=generator)
+    columns = np.stack([side[name] for side in (lost, gain) for name in usable], axis=1)  # (num_images, 2 E)
+    means = bootstrap_means(columns, num_resamples=params.num_resamples, generator=generator)
     own = usable.index(degradation)
-    point, samples = (_shares(values, own) for values in (stacked.mean(axis=0, keepdims=True), means))
+    point, samples = (_shares(values, own) for values in (columns.mean(axis=0, keepdims=True), means))
     values: dict[str, Any] = {}
     for name, value in point.items():
         low, high = percentile_interval(samples[name], level=params.level)

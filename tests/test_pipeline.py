@@ -378,7 +378,7 @@ def test_a_mixture_has_positive_weights():
 
 
 def test_no_target_takes_the_baseline_s_name():
-    target = {"mixture": {"blur": 1}, "attribute": ["blur"]}
+    target = {"mixture": {"blur": 1}, "attribute": ["blur"], "effort": 1.0}
     assert "targets.baseline: " in error_of(targets={**COMMITTED["targets"], "baseline": target})
 
 

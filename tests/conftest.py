@@ -1,0 +1,44 @@
+"""Tiny networks, weights and images that several test files share."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from faig.attribution import PathModel
+from faig.compute import Compute
+from faig.networks import NetworkParams, NetworkSpec, build_network
+
+CPU = Compute(device=torch.device("cpu"), precision="fp32")
+TINY = NetworkSpec(params=NetworkParams(name="srresnet", width=4, depth=1), scale=2)
+
+
+torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
+
+
+@pytest.fixture
+def tiny_network() -> nn.Module:
+    """SRResNet of 4 channels and 1 block, x2."""
+    return build_network(TINY, seed=1)
+
+
+@pytest.fixture
+def model() -> PathModel:
+    """The tiny network between two sets of weights, biases included, that differ by about a tenth."""
+    network = build_network(TINY, seed=1)
+    generator = torch.Generator().manual_seed(2)
+    baseline = {name: value + 0.05 * noise(value, generator) for name, value in network.state_dict().items()}
+    target = {name: value + 0.05 * noise(value, generator) for name, value in baseline.items()}
+    return PathModel(network, baseline, target, CPU)
+
+
+@pytest.fixture
+def images() -> list[tuple[Tensor, Tensor]]:
+    """Three pairs of LR (1, 3, 8, 8) and HR (1, 3, 16, 16)."""
+    generator = torch.Generator().manual_seed(3)
+    return [
+        (torch.rand(1, 3, 8, 8, generator=generator), torch.rand(1, 3, 16, 16, generator=generator)) for _ in range(3)
+    ]
+
+
+def noise(value: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(value.shape, generator=generator)

@@ -1,0 +1,71 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from faig.filters import FilterIndex, discovered
+from faig.score_table import Key, read_discovered, read_metadata, write_scores
+
+INDEX = FilterIndex(layers=("first", "last"), shapes=((4, 3), (3, 4)))  # 24 filters
+
+
+@pytest.fixture
+def rankings():
+    rng = np.random.default_rng(0)
+    keys = [Key("faig", "blur"), Key("faig", "noise"), Key("random", "blur", 0), Key("random", "blur", 1)]
+    return {key: rng.normal(size=24) for key in keys}
+
+
+@pytest.fixture
+def path(tmp_path, rankings):
+    path = tmp_path / "scores" / "blind.parquet"
+    write_scores(path, INDEX, rankings, {"target": "blind", "convergence_error": {"blur": 0.01}})
+    return path
+
+
+def test_discovered_filters_come_back_for_every_ranking_and_ratio(path, rankings):
+    for ratio in (0.04, 0.25, 1.0):
+        found = read_discovered(path, ratio)
+        assert found.keys() == rankings.keys()
+        for key, scores in rankings.items():
+            assert np.array_equal(found[key], discovered(scores, ratio))
+
+
+def test_methods_can_be_chosen(path):
+    assert {key.method for key in read_discovered(path, 0.1, ["random"])} == {"random"}
+
+
+def test_rows_say_where_each_filter_lies(path, rankings):
+    table = pd.read_parquet(path)
+    assert len(table) == 24 * len(rankings)
+    layers = (table["layer"] == "last").to_numpy().astype(int)
+    numbers = INDEX.number(layers, table["out_channel"].to_numpy(), table["in_channel"].to_numpy())
+    assert np.array_equal(numbers, table["filter"])
+    blur = table.query("method == 'faig' and degradation == 'blur'")
+    assert blur["score"].is_monotonic_decreasing
+    assert blur["rank"].tolist() == list(range(24))
+    np.testing.assert_allclose(blur["score"], rankings[Key("faig", "blur")][blur["filter"]], rtol=1e-6)
+
+
+def test_metadata_comes_back(path):
+    assert read_metadata(path) == {"target": "blind", "convergence_error": {"blur": 0.01}}
+
+
+def test_equal_scores_give_equal_bytes(path, rankings, tmp_path):
+    write_scores(tmp_path / "again.parquet", INDEX, rankings, read_metadata(path))
+    assert (tmp_path / "again.parquet").read_bytes() == path.read_bytes()
+
+
+def test_other_files_are_refused_by_name(path, tmp_path):
+    other = tmp_path / "other.parquet"
+    pd.DataFrame({"method": ["faig"]}).to_parquet(other)
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(path.read_bytes()[:100])
+    for bad in (other, broken, tmp_path / "missing.parquet"):
+        with pytest.raises(ValueError, match=bad.name):
+            read_discovered(bad, 0.1)
+
+
+def test_an_error_while_writing_leaves_nothing(tmp_path):
+    with pytest.raises(ValueError, match="filter numbers"):
+        write_scores(tmp_path / "bad.parquet", INDEX, {Key("faig", "blur"): np.zeros(30)}, {})
+    assert not list(tmp_path.iterdir())
