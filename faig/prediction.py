@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor
 
 from faig.attribution import Nodes, PathModel, Weights, faig
@@ -95,6 +94,8 @@ def predict(
     for name in classes:
         if name not in known:
             raise ValueError(f"no calibration crop of class {name}")
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # slow to import; few stages come here
+
     chosen = np.isin(known, list(classes))
     rule = LinearDiscriminantAnalysis(priors=np.full(len(classes), 1 / len(classes)))
     rule.fit(calibration[chosen], known[chosen])

@@ -1,36 +1,19 @@
-"""Check the whole of params.yaml before any work starts, and remove what it no longer names."""
+"""Check the whole of params.yaml before any work starts."""
 
-import shutil
 from pathlib import Path
-
-import click
 
 from faig.params import PARAMS_FILE, check, read_params
 from faig.pipeline import PipelineParams
-from stages.cli import PATH, path_option, stage
+from stages.cli import path_option, stage
 
 
 @stage
 @path_option("output", "written when all is well; its content never changes, so it makes nothing else run again")
-@click.option("--by-degradation", multiple=True, type=PATH, help="folder with one entry per degradation")
-@click.option("--by-target", multiple=True, type=PATH, help="folder with one entry per target, and the baseline's")
-def main(output: Path, by_degradation: tuple[Path, ...], by_target: tuple[Path, ...]) -> None:
+def main(output: Path) -> None:
     """Check params.yaml."""
-    params = check("", read_params(), PipelineParams, source=str(PARAMS_FILE))
-    for folder in by_degradation:
-        remove_stale(folder, set(params.degradations))
-    for folder in by_target:
-        remove_stale(folder, {*params.targets, "baseline"})
+    check("", read_params(), PipelineParams, source=str(PARAMS_FILE))
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text("params.yaml is valid\n", encoding="utf-8")
-
-
-def remove_stale(folder: Path, names: set[str]) -> None:
-    """Delete the entries of ``folder`` whose stem is not among ``names``."""
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.stem not in names and path.name != ".gitignore":
-            click.echo(f"removing {path}: params.yaml no longer names it")
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -202,8 +203,14 @@ def test_a_stage_lists_the_params_that_it_reads(stage: str):
 
 def test_the_whole_of_params_yaml_is_checked_before_any_work():
     assert set(STAGES["check"]["params"]) == set(COMMITTED) - {"compute"}
-    [mark] = paths_of("check", "outs")
-    assert mark in paths_of("prepare", "deps")
+    order = ["check", "tidy", "prepare"]
+    for before, after in pairwise(order):
+        [mark] = paths_of(before, "outs")
+        assert mark in paths_of(after, "deps")
+
+
+def test_tidy_runs_every_time_and_nothing_else_does():
+    assert [name for name, body in STAGES.items() if body.get("always_changed")] == ["tidy"]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -219,13 +226,13 @@ def test_every_output_is_named_in_the_command(stage: str):
     assert set(paths_of(stage, "outs", "metrics", "plots")) <= {value for _, value in options_of(stage)}
 
 
-def test_check_cleans_every_folder_with_a_file_per_target_or_degradation():
+def test_tidy_cleans_every_folder_with_a_file_per_target_or_degradation():
     folders: dict[str, set[str]] = {"targets": set(), "degradations": set()}
     for name, body in DVC.items():
         if "foreach" in body:
             outputs = paths_of(name, "outs", "metrics", "plots")
             folders[body["foreach"][2:-1]] |= {str(Path(path).parent) for path in outputs}
-    cleaned = options_of("check")
+    cleaned = options_of("tidy")
     assert folders["targets"] == {value for option, value in cleaned if option == "--by-target"}
     assert folders["degradations"] == {value for option, value in cleaned if option == "--by-degradation"}
 

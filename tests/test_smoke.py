@@ -160,7 +160,7 @@ def expand(*stages: str) -> set[str]:
 
 def test_every_stage_runs(story: Project):
     degradations = read_params(story.folder / "params.yaml")["degradations"]
-    expected = {"check", "prepare", "train_baseline", "attribute_crops", "predict"}
+    expected = {"check", "tidy", "prepare", "train_baseline", "attribute_crops", "predict"}
     expected |= {f"synthesize@{name}" for name in degradations}
     assert story.ran["first"] == expected | expand("pair@*", "finetune@*", "score@*", "mask@*", "sweep@*")
 
@@ -249,7 +249,7 @@ def test_a_finished_run_leaves_no_checkpoint_and_no_half_written_file(story: Pro
 
 
 def test_nothing_runs_when_nothing_changed(story: Project):
-    assert story.ran["nothing changed"] == set()
+    assert story.ran["nothing changed"] == {"tidy"}
 
 
 def test_a_forced_run_gives_the_same_bytes(story: Project):
@@ -258,12 +258,12 @@ def test_a_forced_run_gives_the_same_bytes(story: Project):
 
 
 def test_another_ratio_runs_masking_and_what_hangs_on_it(story: Project):
-    assert story.ran["another ratio"] == {"check", "predict", *expand("mask@*")}
+    assert story.ran["another ratio"] == {"check", "tidy", "predict", *expand("mask@*")}
 
 
 def test_the_diff_of_params_and_metrics_shows_the_ratio_and_its_effect(story: Project):
     [params] = [values for name, values in story.kept["params diff"].items() if name == "params.yaml"]
-    assert params["mask_ratio"] == {"old": 0.03, "new": 0.1}
+    assert (params["mask_ratio"]["old"], params["mask_ratio"]["new"]) == (0.03, 0.1)
     changed = {name: values for name, values in story.kept["diff"].items() if values}
     assert {f"metrics/mask/{target}.json" for target in TARGETS} <= set(changed)
     assert not [name for name in changed if name.startswith(("metrics/finetune", "metrics/score"))]
@@ -272,13 +272,13 @@ def test_the_diff_of_params_and_metrics_shows_the_ratio_and_its_effect(story: Pr
 
 
 def test_going_back_to_a_ratio_runs_no_network(story: Project):
-    assert story.ran["the ratio before"] <= {"check"}
+    assert story.ran["the ratio before"] <= {"check", "tidy"}
 
 
 def test_adding_a_degradation_runs_only_what_it_affects(story: Project):
     blind = {"finetune@blind", "score@blind", "attribute_crops", "predict"}
     everywhere = expand("pair@*", "mask@*", "sweep@*")  # measured on every degradation
-    assert story.ran["jpeg added"] == {"check", "synthesize@jpeg"} | blind | everywhere
+    assert story.ran["jpeg added"] == {"check", "tidy", "synthesize@jpeg"} | blind | everywhere
 
 
 def test_the_added_degradation_is_trained_on_and_measured(story: Project):
@@ -291,5 +291,5 @@ def test_the_added_degradation_is_trained_on_and_measured(story: Project):
 def test_removing_the_degradation_leaves_nothing_stale(story: Project):
     assert not [name for name in story.kept["jpeg removed"] if "jpeg" in name]
     assert story.kept["jpeg removed"] == story.kept["first"]
-    assert story.ran["jpeg removed"] <= {"check"}  # all else is taken from the run-cache
-    assert story.ran["still removed"] == set()
+    assert story.ran["jpeg removed"] <= {"check", "tidy"}  # all else is taken from the run-cache
+    assert story.ran["still removed"] == {"tidy"}

@@ -3,6 +3,7 @@
 import importlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stages import check as check_stage
+from stages import tidy as tidy_stage
 from stages.cli import checkpoint_folder, complete_folder, path_option, stage
 from stages.outputs import write_csv, write_json, write_parquet
 
@@ -155,7 +157,7 @@ def test_a_stage_explains_its_options(name: str):
     assert all(parameter.help for parameter in command.params)
 
 
-@pytest.mark.parametrize("name", sorted(set(STAGES) - {"check", "prepare"}))
+@pytest.mark.parametrize("name", sorted(set(STAGES) - {"check", "tidy", "prepare"}))
 def test_a_stage_run_before_its_inputs_exist_says_what_is_missing(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -182,7 +184,7 @@ def test_a_name_that_params_yaml_does_not_know_is_refused(
     assert f"{option}s.unheard is missing" in result.output
 
 
-# Check
+# Check and tidy
 
 
 @pytest.fixture
@@ -201,33 +203,41 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def change_ratio(value: str) -> None:
+    params = Path("params.yaml")
+    assert "mask_ratio: 0.03" in params.read_text()
+    params.write_text(params.read_text().replace("mask_ratio: 0.03", f"mask_ratio: {value}"))
+
+
 def run_check() -> Result:
+    return run(check_stage.main, "--output", "data/checked.txt")
+
+
+def run_tidy() -> Result:
     folders = ["--by-degradation", "data/lr", "--by-target", "data/networks", "--by-target", "data/none"]
-    return run(check_stage.main, "--output", "data/checked.txt", *folders)
+    return run(tidy_stage.main, "--output", "data/tidied.txt", *folders)
 
 
-def test_check_removes_what_params_yaml_no_longer_names_and_nothing_else(project: Path):
-    result = run_check()
+def test_tidy_removes_what_params_yaml_no_longer_names_and_nothing_else(project: Path):
+    result = run_tidy()
     assert result.exit_code == 0, result.output
     assert {path.name for path in Path("data/lr").iterdir()} == {".gitignore", "blur"}
     assert {path.stem for path in Path("data/networks").iterdir()} == {"baseline", "blind"}
     assert "removing data/lr/jpeg: params.yaml no longer names it" in result.output
 
 
-def test_what_check_writes_does_not_depend_on_params_yaml(project: Path):
-    run_check()
-    first = Path("data/checked.txt").read_bytes()
-    params = Path("params.yaml")
-    params.write_text(params.read_text().replace("mask_ratio: 0.03", "mask_ratio: 0.01"))
-    assert run_check().exit_code == 0
-    assert Path("data/checked.txt").read_bytes() == first
+@pytest.mark.parametrize(("start", "output"), [(run_check, "data/checked.txt"), (run_tidy, "data/tidied.txt")])
+def test_what_is_written_does_not_depend_on_params_yaml(start: Callable[[], Result], output: str, project: Path):
+    start()
+    first = Path(output).read_bytes()
+    change_ratio("0.01")
+    assert start().exit_code == 0
+    assert Path(output).read_bytes() == first
 
 
-def test_check_refuses_before_it_removes_anything(project: Path):
-    params = Path("params.yaml")
-    params.write_text(params.read_text().replace("mask_ratio: 0.03", "mask_ratio: 3"))
+def test_check_refuses_a_value_out_of_range_and_writes_nothing(project: Path):
+    change_ratio("3")
     result = run_check()
     assert result.exit_code == 1
     assert "params.yaml: mask_ratio = 3: " in result.output
-    assert Path("data/lr/jpeg").is_dir()
     assert not Path("data/checked.txt").exists()
