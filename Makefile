@@ -35,7 +35,7 @@ test: setup
 	$(IN_VENV) ruff check .
 	$(IN_VENV) ruff format --check .
 	$(IN_VENV) pyright
-	$(IN_VENV) python -m pytest
+	$(IN_VENV) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 preset: setup
 	@$(IN_VENV) python -m presets.apply $(NAME)

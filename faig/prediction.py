@@ -1,11 +1,12 @@
 """Which degradation does an image have? Told from the discovered filters alone (paper, section 5).
 
-Two predictors, each giving one feature per attributed degradation d and image x:
+Two predictors, each giving features of every image x from the filters of the attributed degradations d:
 
 * overlap: OS_d(x) = |top filters of x and discovered filters of d| / |discovered filters of d|. The image's own scores
   take the target's output as ground truth, since a new image has none.
-* response: log of the RMS difference between the target's output and the output with the filters of d masked. Two
-  forward passes, no gradient.
+* response: how masking the filters of d changes the target's output: by how much, and whether fine detail goes (as
+  where they had sharpened) or comes (as where they had removed noise), beside how much detail there is. One forward
+  pass per d and one more, no gradient.
 
 A linear discriminant on these features, fitted on calibration crops that are never tested on, names the class.
 """
@@ -19,6 +20,7 @@ import pandas as pd
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn import functional
 
 from faig.attribution import Nodes, PathModel, Weights, faig
 from faig.crops import CropParams
@@ -57,29 +59,46 @@ def pseudo_scores(model: PathModel, images: Sequence[Tensor], nodes: Nodes) -> n
     return faig(model, pairs, nodes).scores
 
 
-def overlap(scores: np.ndarray, found: Mapping[str, np.ndarray]) -> np.ndarray:
-    """OS_d of each image: own scores (N, F) and discovered filters by degradation -> (N, number of degradations)."""
+def overlap(scores: np.ndarray, found: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """OS_d of each image: own scores (N, F) and discovered filters by degradation -> N rows, a column per d."""
     features = np.empty((len(scores), len(found)))
     for row, own in enumerate(scores):
         order = discovered(own, 1.0)
         for column, filters in enumerate(found.values()):
             features[row, column] = len(np.intersect1d(order[: len(filters)], filters)) / len(filters)
-    return features
+    return pd.DataFrame(features, columns=list(found))
 
 
-def response(model: PathModel, masked: Mapping[str, Weights], images: Sequence[Tensor]) -> np.ndarray:
-    """Log RMS change of the output when each degradation's filters are masked: LR (1, 3, H, W) each -> (N, D).
+def response(model: PathModel, masked: Mapping[str, Weights], images: Sequence[Tensor]) -> pd.DataFrame:
+    """What masking each degradation's filters changes in the output of LR (1, 3, H, W), H and W at least 2: N rows.
 
-    ``masked``: masked weights by degradation. Natural logarithm; outputs in [0, 1]; floored at 1e-6.
+    ``masked``: masked weights by degradation d. Columns, with SR the target's output, H(SR) its detail, and D_d the
+    masked output minus SR: per d, ``d`` log RMS of D_d, and ``d_detail`` = <D_d, H(SR)> / <H(SR), H(SR)>, -1 where
+    all detail goes, above 0 where some is added; then ``detail``, log RMS of H(SR). Natural logarithms of values in
+    [0, 1], floored at 1e-6.
     """
-    features = np.empty((len(images), len(masked)))
+    rows = []
     with torch.no_grad():
-        for row, lr in enumerate(images):
+        for lr in images:
             sr = model.restore(model.target, lr)
-            for column, weights in enumerate(masked.values()):
-                difference = (model.restore(weights, lr) - sr).square().mean().sqrt().item()
-                features[row, column] = np.log(max(difference, 1e-6))
-    return features
+            fine = detail(sr)
+            row = {"detail": _log_rms(fine)}
+            for name, weights in masked.items():
+                difference = model.restore(weights, lr) - sr
+                row[name] = _log_rms(difference)
+                row[f"{name}_detail"] = ((difference * fine).sum() / fine.square().sum().clamp(min=1e-12)).item()
+            rows.append(row)
+    return pd.DataFrame(rows, columns=[*masked, *(f"{name}_detail" for name in masked), "detail"])
+
+
+def detail(images: Tensor) -> Tensor:
+    """Images (N, C, H, W), H and W at least 3, minus their 5 x 5 means (borders mirrored)."""
+    padded = functional.pad(images, (2, 2, 2, 2), mode="reflect")
+    return images - functional.avg_pool2d(padded, kernel_size=5, stride=1)
+
+
+def _log_rms(values: Tensor) -> float:
+    return float(np.log(max(values.square().mean().sqrt().item(), 1e-6)))
 
 
 def predict(
@@ -104,17 +123,17 @@ def predict(
 
 def evaluate(
     crops: Sequence[LabelledCrop],
-    features: Mapping[str, np.ndarray],
+    features: Mapping[str, pd.DataFrame],
     attributed: Sequence[str],
     params: PredictParams,
 ) -> tuple[pd.DataFrame, dict[str, dict[str, Any]]]:
     """Predict every test crop by every predictor.
 
     Args:
-        features: by predictor, (N, number of attributed degradations), in the order of ``crops``.
+        features: by predictor, a row per crop, in the order of ``crops``.
 
     Returns:
-        A row per crop: set, class, image, the features as <predictor>_<degradation>, the class predicted among all
+        A row per crop: set, class, image, the features as <predictor>_<column>, the class predicted among all
         classes as <predictor> (empty for calibration crops); and by predictor accuracy_three (over ``clean`` and the
         attributed degradations alone), accuracy_four (over all classes), both with bootstrap intervals.
     """
@@ -125,9 +144,9 @@ def evaluate(
     images = np.array([c.name for c in crops])
     tasks = {"accuracy_three": [CLEAN, *attributed], "accuracy_four": list(params.classes)}
     results: dict[str, dict[str, Any]] = {}
-    for predictor, values in features.items():
-        for column, name in enumerate(attributed):
-            table[f"{predictor}_{name}"] = values[:, column]
+    for predictor, columns in features.items():
+        values = columns.to_numpy()
+        table = pd.concat([table, columns.add_prefix(f"{predictor}_")], axis=1)
         results[predictor] = {}
         for task, classes in tasks.items():
             tested = is_test & np.isin(labels, classes)

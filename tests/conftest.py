@@ -15,6 +15,11 @@ TINY = NetworkSpec(params=NetworkParams(name="srresnet", width=4, depth=1), scal
 torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The smoke run, by far the longest, starts first; with two workers the other tests run beside it."""
+    items.sort(key=lambda item: item.path.name != "test_smoke.py")
+
+
 @pytest.fixture
 def tiny_network() -> nn.Module:
     """SRResNet of 4 channels and 1 block, x2."""

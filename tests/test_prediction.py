@@ -14,7 +14,7 @@ from faig.compute import Compute
 from faig.crops import CropParams
 from faig.masking import mask
 from faig.networks import NetworkParams, NetworkSpec, build_network
-from faig.prediction import LabelledCrop, PredictParams, evaluate, overlap, predict, pseudo_scores, response
+from faig.prediction import LabelledCrop, PredictParams, detail, evaluate, overlap, predict, pseudo_scores, response
 
 CLASSES: tuple[str, ...] = ("clean", "blur", "noise", "blur_noise")
 CENTRES: dict[str, tuple[float, float]] = {
@@ -91,32 +91,35 @@ def test_overlap_lies_between_0_and_1_and_is_1_with_the_own_filters():
     scores = np.random.default_rng(0).normal(size=(5, 40))
     found = {str(n): np.argsort(-row)[: 4 + n] for n, row in enumerate(scores)}
     values = overlap(scores, found)
-    assert values.min() >= 0
-    assert values.max() <= 1
+    assert values.to_numpy().min() >= 0
+    assert values.to_numpy().max() <= 1
     np.testing.assert_array_equal(np.diag(values), 1)
 
 
 def test_overlap_of_all_filters_is_1():
-    assert overlap(np.random.default_rng(0).normal(size=(3, 7)), {"blur": np.arange(7)}).tolist() == [[1], [1], [1]]
+    assert overlap(np.random.default_rng(0).normal(size=(3, 7)), {"blur": np.arange(7)})["blur"].tolist() == [1, 1, 1]
 
 
 def test_overlap_depends_on_the_order_of_the_scores_alone():
     scores = np.random.default_rng(1).normal(size=(4, 30))
     found = {"blur": np.arange(6)}
-    np.testing.assert_array_equal(overlap(scores, found), overlap(np.exp(3 * scores), found))
+    pd.testing.assert_frame_equal(overlap(scores, found), overlap(np.exp(3 * scores), found))
 
 
 def test_masking_nothing_gives_the_floor(model: PathModel, images: list[torch.Tensor]):
     values = response(model, {"blur": model.target}, images)
-    np.testing.assert_array_equal(values, np.full((3, 1), math.log(1e-6)))
+    np.testing.assert_array_equal(values["blur"], np.full(3, math.log(1e-6)))
+    np.testing.assert_array_equal(values["blur_detail"], np.zeros(3))
 
 
 def test_the_response_is_the_log_of_the_rms_change(model: PathModel, images: list[torch.Tensor]):
     last = [name for name in model.target if name.endswith(".bias")][-1]
     brighter = {**model.target, last: model.target[last] + 0.25}
-    np.testing.assert_allclose(response(model, {"up": brighter}, images), math.log(0.25), rtol=1e-5)
+    np.testing.assert_allclose(response(model, {"up": brighter}, images)["up"], math.log(0.25), rtol=1e-5)
     one_channel = {**model.target, last: model.target[last] + torch.tensor([0.0, 0.3, 0.0])}
-    np.testing.assert_allclose(response(model, {"up": one_channel}, images), math.log(0.3 / math.sqrt(3)), rtol=1e-5)
+    np.testing.assert_allclose(
+        response(model, {"up": one_channel}, images)["up"], math.log(0.3 / math.sqrt(3)), rtol=1e-5
+    )
 
 
 def test_each_response_is_of_its_own_image_and_mask(model: PathModel, images: list[torch.Tensor]):
@@ -124,10 +127,39 @@ def test_each_response_is_of_its_own_image_and_mask(model: PathModel, images: li
         name: mask(model.target, model.baseline, model.index, np.arange(n)) for name, n in (("blur", 3), ("noise", 40))
     }
     together = response(model, masked, images)
-    assert together.shape == (3, 2)
+    assert list(together.columns) == ["blur", "noise", "blur_detail", "noise_detail", "detail"]
     for row, lr in enumerate(images):
-        for column, (name, weights) in enumerate(masked.items()):
-            assert together[row, column] == response(model, {name: weights}, [lr]).item()
+        for name, weights in masked.items():
+            alone = response(model, {name: weights}, [lr])
+            pd.testing.assert_frame_equal(together.loc[[row], alone.columns].reset_index(drop=True), alone)
+
+
+def test_detail_is_the_image_minus_its_local_means():
+    image = np.random.default_rng(0).random((7, 9))
+    slow = np.empty_like(image)
+    mirrored = np.pad(image, 2, mode="reflect")
+    for y in range(7):
+        for x in range(9):
+            slow[y, x] = image[y, x] - mirrored[y : y + 5, x : x + 5].mean()
+    fast = detail(torch.from_numpy(image)[None, None].expand(2, 3, -1, -1))
+    np.testing.assert_allclose(fast.numpy(), np.broadcast_to(slow, (2, 3, 7, 9)), atol=1e-12)
+    assert detail(torch.full((1, 3, 6, 6), 0.3)).abs().max() < 1e-6
+
+
+def test_what_masking_does_to_the_detail(images: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch, model: PathModel):
+    factor = {"all": 0.0, "half": 0.5, "more": 1.5}
+    base = next(iter(model.target.values()))
+
+    def restore(weights: dict[str, Any], lr: torch.Tensor) -> torch.Tensor:
+        return weights["factor"] * detail(lr) + (lr - detail(lr)) if "factor" in weights else lr
+
+    monkeypatch.setattr(model, "restore", restore)
+    values = response(model, {name: {"factor": base.new_tensor(value)} for name, value in factor.items()}, images)
+    for name, share in (("all", -1.0), ("half", -0.5), ("more", 0.5)):
+        np.testing.assert_allclose(values[f"{name}_detail"], share, rtol=1e-4)
+    rms = [detail(lr).square().mean().sqrt().item() for lr in images]
+    np.testing.assert_allclose(values["detail"], np.log(rms), rtol=1e-5)
+    np.testing.assert_allclose(values["half"], np.log(np.array(rms) / 2), rtol=1e-4)
 
 
 def test_pseudo_scores_are_faig_with_the_target_s_output_as_ground_truth(model: PathModel, images: list[torch.Tensor]):
@@ -203,7 +235,9 @@ def evaluated() -> tuple[list[LabelledCrop], np.ndarray, pd.DataFrame, dict[str,
     crops, values = crops_of(12)
     other = values.copy()
     other[[crop.label == "blur_noise" for crop in crops], 0] -= 9.0
-    features = {"good": values, "blind_eye": other}
+    features = {
+        name: pd.DataFrame(each, columns=["blur", "noise"]) for name, each in (("good", values), ("blind_eye", other))
+    }
     return crops, values, *evaluate(crops, features, ["blur", "noise"], params_of())
 
 
@@ -249,7 +283,7 @@ def test_the_classes_of_the_tests_are_not_used_to_predict_them():
         for crop in crops
     ]
     (table, _), (other, results) = (
-        evaluate(each, {"good": values}, ["blur", "noise"], params_of()) for each in (crops, wrong)
+        evaluate(each, {"good": pd.DataFrame(values)}, ["blur", "noise"], params_of()) for each in (crops, wrong)
     )
     assert table["good"].tolist() == other["good"].tolist()
     assert results["good"]["accuracy_four"] == 0
