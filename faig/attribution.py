@@ -31,6 +31,7 @@ class ScoreParams:
     """Settings of the score stage."""
 
     images: CropParams
+    dead_leaves: CropParams
     rule: Literal["difference", "share"]
     num_nodes: Annotated[int, Field(ge=1, le=1000)]
     num_random: Count

@@ -49,8 +49,10 @@ class Batch:
         return self.lr[place : place + 1], self.hr[place : place + 1]
 
 
-def choose_crops(pairs: Sequence[Pair], params: CropParams, seed: int) -> list[Crop]:
+def choose_crops(pairs: Sequence[Pair], params: CropParams, seed: int, *, dead_leaves: bool = False) -> list[Crop]:
     """Random crops, taken in turn from the photographs among ``pairs`` that are large enough, never from dead leaves.
+
+    With ``dead_leaves`` it is the other way round: from dead-leaves images alone, and no crop where there are none.
 
     Raises:
         ValueError: no photograph is large enough, or the size is no multiple of the scale.
@@ -59,10 +61,13 @@ def choose_crops(pairs: Sequence[Pair], params: CropParams, seed: int) -> list[C
     if params.size % scale:
         raise ValueError(f"crops of {params.size} HR pixels are no multiple of the scale {scale}")
     side = params.size // scale
-    shapes = {pair.name: pair.lr.shape for pair in pairs if not pair.name.startswith(PREFIX)}
+    shapes = {pair.name: pair.lr.shape for pair in pairs if pair.name.startswith(PREFIX) == dead_leaves}
+    if dead_leaves and not shapes:
+        return []
     usable = sorted(name for name, shape in shapes.items() if min(shape[:2]) >= side)
     if not usable:
-        raise ValueError(f"no training photograph is as large as a crop of {params.size} HR pixels")
+        kind = "dead-leaves image" if dead_leaves else "photograph"
+        raise ValueError(f"no training {kind} is as large as a crop of {params.size} HR pixels")
     generator = np.random.default_rng(seed)
     crops = []
     for number in range(params.num):

@@ -76,6 +76,7 @@ class PipelineParams:
             "train_baseline.patch_size": self.train_baseline.patch_size,
             "finetune.patch_size": self.finetune.patch_size,
             "score.images.size": self.score.images.size,
+            "score.dead_leaves.size": self.score.dead_leaves.size,
             "predict.calibration.size": self.predict.calibration.size,
         }
         if self.dataset.test_tiles is not None:

@@ -39,13 +39,22 @@ def main(
     seed = load_params("seed", Seed)
     model = load_model(baseline, network, resolve(load_params("compute", ComputeParams)))
     train, _ = split_pairs(read_entries(pairs), hr, lr)
-    crops = choose_crops(train, params.images, derive_seed(seed, "score"))
-    images = {name: cut(train, name, crops, params.images.size) for name in settings.degradations}
+    places = choose_crops(train, params.images, derive_seed(seed, "score"))
+    leaves = choose_crops(train, params.dead_leaves, derive_seed(seed, "score"), dead_leaves=True)
+    images = {
+        name: cut(train, name, places, params.images.size) + cut(train, name, leaves, params.dead_leaves.size)
+        for name in settings.degradations
+    }
     generator = np.random.default_rng(derive_seed(seed, "random"))
     with Progress(num_passes(settings), f"score {target}") as progress:
         scores, errors = score_filters(model, images, settings, params, generator, progress.advance)
     used = {**model.compute.describe(), "torch": version("torch")}
-    described = {"target": target, "settings": asdict(params), **asdict(settings), "images": list(map(asdict, crops))}
+    described = {
+        "target": target,
+        "settings": asdict(params),
+        **asdict(settings),
+        "images": list(map(asdict, places + leaves)),
+    }
     write_scores(output, model.index, scores, {**described, "convergence_error": errors, "computed_with": used})
     write_json(metrics, {"score": {target: {"convergence_error": max(errors.values())}}})
 

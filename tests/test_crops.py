@@ -1,4 +1,4 @@
-"""Laws of crops and batches: one place for all degradations, photographs only, and every image in one batch."""
+"""Laws of crops and batches: one place for all degradations, one kind of image, and every image in one batch."""
 
 import numpy as np
 import pytest
@@ -51,6 +51,15 @@ def test_crops_are_taken_in_turn_from_photographs_that_are_large_enough(pairs: l
     crops = choose_crops(pairs, CropParams(num=8, size=32), seed=0)
     assert [crop.name for crop in crops] == ["brick", "moon"] * 4  # coins is too small, dead leaves are no photograph
     assert len({(crop.name, crop.y, crop.x) for crop in crops}) > 4
+
+
+def test_crops_of_dead_leaves_are_of_dead_leaves_alone(pairs: list[Pair]):
+    params = CropParams(num=3, size=32)
+    assert {crop.name for crop in choose_crops(pairs, params, seed=0, dead_leaves=True)} == {f"{PREFIX}000"}
+    photographs = [pair for pair in pairs if not pair.name.startswith(PREFIX)]
+    assert choose_crops(photographs, params, seed=0, dead_leaves=True) == []
+    with pytest.raises(ValueError, match="no training dead-leaves image is as large as a crop of 66 HR pixels"):
+        choose_crops(pairs, CropParams(num=1, size=66), seed=0, dead_leaves=True)
 
 
 def test_crops_reach_the_edges_and_stay_inside(pairs: list[Pair]):

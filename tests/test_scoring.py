@@ -7,7 +7,8 @@ from faig.score_table import Key
 from faig.scoring import METHODS, num_passes, score_filters
 from faig.targets import TargetParams
 
-PARAMS = ScoreParams(images=CropParams(num=2, size=16), rule="share", num_nodes=2, num_random=2)
+CROPS = CropParams(num=2, size=16)
+PARAMS = ScoreParams(images=CROPS, dead_leaves=CROPS, rule="share", num_nodes=2, num_random=2)
 BOTH = TargetParams(mixture={"blur": 1.0}, attribute=("blur", "noise"), effort=1.0)
 ALONE = TargetParams(mixture={"blur": 1.0}, attribute=("blur",), effort=1.0)
 
