@@ -123,7 +123,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.dvc("the ratio before", "repro")
 
     project.edit_params("degradations:\n", "degradations:\n  jpeg:\n    - downsample\n    - jpeg: {quality: 20}\n")
-    project.edit_params("mixture: {clean: 1.5, ", "mixture: {clean: 1.5, jpeg: 1.0, ")
+    project.edit_params("mixture: {clean: 2.0, ", "mixture: {clean: 2.0, jpeg: 1.0, ")
     project.dvc("jpeg added", "repro")
     project.kept["with jpeg"] = project.metrics()
     project.run("git", "checkout", "-q", "params.yaml")
