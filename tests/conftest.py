@@ -1,4 +1,7 @@
-"""Tiny networks, weights and images that several test files share."""
+"""What several test files share: tiny networks, weights and images, and the list of the project's files."""
+
+import subprocess
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +11,7 @@ from faig.attribution import PathModel
 from faig.compute import Compute
 from faig.networks import NetworkParams, NetworkSpec, build_network
 
+ROOT = Path(__file__).parents[1]
 CPU = Compute(device=torch.device("cpu"), precision="fp32")
 TINY = NetworkSpec(params=NetworkParams(name="srresnet", width=4, depth=1), scale=2)
 
@@ -18,6 +22,13 @@ torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The smoke run, by far the longest, starts first; with two workers the other tests run beside it."""
     items.sort(key=lambda item: item.path.name != "test_smoke.py")
+
+
+def project_files() -> list[Path]:
+    """Files that are, or would be, in the repository."""
+    command = ["git", "ls-files", "-z", "-co", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
 
 
 @pytest.fixture

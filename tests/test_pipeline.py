@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 import pytest
+from conftest import project_files
 
 from faig.params import ParamsError, check, read_params
 from faig.pipeline import PipelineParams
@@ -142,15 +143,6 @@ def keys_read(stage: str) -> set[str]:
         for call in calls_of(part, "load_params"):
             keys.add(re.sub(r"\{.*?\}", "*", ast.unparse(call.args[0]).removeprefix("f").strip("'\"")))
     return keys
-
-
-def project_files() -> list[Path]:
-    """Files that are, or would be, in the repository."""
-    command = ["git", "ls-files", "-z", "-co", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if listed.returncode:
-        pytest.skip("not a git repository")
-    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
 
 
 # dvc.yaml

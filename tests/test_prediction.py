@@ -1,7 +1,6 @@
 """Laws of the predictors: features by hand, classes that can be told apart are, classes that cannot are not."""
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -23,15 +22,6 @@ CENTRES: dict[str, tuple[float, float]] = {
     "noise": (0.0, 9.0),
     "blur_noise": (9.0, 9.0),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads only wait for each other on networks this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def weights_of(seed: int) -> dict[str, torch.Tensor]:

@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +53,6 @@ def pair_of(name: str, degradation: str = "clean", *, size: int = 24) -> Pair:
 
 def serialize(weights: dict[str, Tensor]) -> bytes:
     return to_safetensors({name: value.contiguous() for name, value in weights.items()})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads only wait for each other on networks this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 PAIRS = [pair_of(name, degradation) for name in "abc" for degradation in ("clean", "noise")]
