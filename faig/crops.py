@@ -43,11 +43,6 @@ class Batch:
         """s."""
         return self.hr.shape[-1] // self.lr.shape[-1]
 
-    def single(self, number: int) -> tuple[Tensor, Tensor]:
-        """One image, LR (1, 3, H, W) and HR (1, 3, sH, sW); numbers beyond the last start again at the first."""
-        place = number % len(self.names)
-        return self.lr[place : place + 1], self.hr[place : place + 1]
-
 
 def choose_crops(pairs: Sequence[Pair], params: CropParams, seed: int, *, dead_leaves: bool = False) -> list[Crop]:
     """Random crops, taken in turn from the photographs among ``pairs`` that are large enough, never from dead leaves.
@@ -90,8 +85,10 @@ def cut(pairs: Sequence[Pair], degradation: str, crops: Sequence[Crop], size: in
     return images
 
 
-def batches(pairs: Sequence[Pair], degradation: str, batch_size: int = 16) -> list[Batch]:
+def batches(pairs: Sequence[Pair], degradation: str, batch_size: int = 4) -> list[Batch]:
     """Whole images of one degradation in batches of equal size, ordered by size, then name.
+
+    On the CPU larger batches are slower: their feature maps leave the cache.
 
     Raises:
         ValueError: there is no image of the degradation.
@@ -112,3 +109,10 @@ def batches(pairs: Sequence[Pair], degradation: str, batch_size: int = 16) -> li
         )
         for group in groups
     ]
+
+
+def single(batches: Sequence[Batch], number: int) -> tuple[Tensor, Tensor]:
+    """One image of all batches, LR (1, 3, H, W) and HR (1, 3, sH, sW); beyond the last they start again."""
+    places = [(batch, place) for batch in batches for place in range(len(batch.names))]
+    batch, place = places[number % len(places)]
+    return batch.lr[place : place + 1], batch.hr[place : place + 1]

@@ -99,7 +99,8 @@ def measure(
     rows, values = [], {}
     for weights, keys in networks.values():
         for name, batches in inputs.items():
-            for batch, sr, target in zip(batches, restore(model, weights, batches), reference[name], strict=True):
+            outputs = reference[name] if weights is model.target else restore(model, weights, batches)
+            for batch, sr, target in zip(batches, outputs, reference[name], strict=True):
                 values = {"psnr": psnr(sr, batch.hr, border)}
                 if full:
                     values |= {"ssim": ssim(sr, batch.hr, border), "gradient_distance": gradient_distance(sr, target)}
@@ -131,29 +132,31 @@ def effects(
         lost on each input. A share is left out where the gain is under ``params.min_gain`` dB, so no number is
         divided by a small one.
     """
-    target, baseline = (_by_input(table, key, "psnr") for key in (TARGET, BASELINE))
+    columns = [name for name in ("psnr", "ssim", "gradient_distance") if name in table]
+    keys = ["method", "degradation", "image", "input"]
+    means = pd.DataFrame(table.groupby(keys)[columns].mean())  # over the replicates
+    target, baseline = (_by_input(means, key, "psnr") for key in (TARGET, BASELINE))
     gain = {name: target[name] - baseline[name] for name in target}
     results: dict[str, dict[str, dict[str, Any]]] = {}
     for method, degradation in dict.fromkeys(zip(table["method"], table["degradation"], strict=True)):
         key = Key(method, degradation)
         if key in (BASELINE, TARGET):
             continue
-        masked = _by_input(table, key, "psnr")
+        masked = _by_input(means, key, "psnr")
         lost = {name: target[name] - values for name, values in masked.items()}
         values = _fractions(lost, gain, degradation, attributed, params, generator_of())
-        if "ssim" in table:
-            values["gradient_distance"] = float(_by_input(table, key, "gradient_distance")[degradation].mean())
-            before, after = (_by_input(table, which, "ssim") for which in (TARGET, key))
+        if "ssim" in columns:
+            values["gradient_distance"] = float(_by_input(means, key, "gradient_distance")[degradation].mean())
+            before, after = (_by_input(means, which, "ssim") for which in (TARGET, key))
             values["ssim_lost"] = {name: float((before[name] - after[name]).mean()) for name in before}
         values["lost_db"] = {name: float(value.mean()) for name, value in lost.items()}
         results.setdefault(method, {})[degradation] = values
     return results
 
 
-def _by_input(table: pd.DataFrame, key: Key, column: str) -> dict[str, np.ndarray]:
-    """One ranking's values per image (num_images,) by degradation of the input; replicates are averaged."""
-    rows = table[(table["method"] == key.method) & (table["degradation"] == key.degradation)]
-    pivot = rows.pivot_table(index="image", columns="input", values=column, aggfunc="mean")
+def _by_input(means: pd.DataFrame, key: Key, column: str) -> dict[str, np.ndarray]:
+    """One ranking's values per image (num_images,) by degradation of the input."""
+    pivot = pd.DataFrame(means.loc[(key.method, key.degradation), column].unstack("input"))
     return {str(name): pivot[name].to_numpy() for name in pivot.columns}
 
 

@@ -77,7 +77,6 @@ class SRResNet(nn.Module):
         self.upsample = nn.Sequential(*upsampling(width, scale))
         self.high = nn.Conv2d(width, width, 3, padding=1)
         self.last = nn.Conv2d(width, 3, 3, padding=1)
-        self._initialize()
 
     def forward(self, x: Tensor) -> Tensor:
         """LR (N, 3, H, W) in [0, 1] -> SR (N, 3, sH, sW), not clipped."""
@@ -86,7 +85,7 @@ class SRResNet(nn.Module):
         features = functional.leaky_relu(self.high(self.upsample(features)), LEAK)
         return base + self.last(features)
 
-    def _initialize(self) -> None:
+    def initialize(self) -> None:
         """Kaiming, a tenth of it inside the residual blocks (Wang et al. 2018) so that the sum does not grow."""
         initialize_kaiming(self, mode="fan_in")
         for module in self.body.modules():
@@ -111,11 +110,14 @@ class SRCNN(nn.Module):
         layers += upsampling(width, scale)
         layers += [nn.Conv2d(width, width, 3, padding=1), nn.LeakyReLU(LEAK), nn.Conv2d(width, 3, 3, padding=1)]
         self.features = nn.Sequential(*layers)
-        initialize_kaiming(self, mode="fan_out")
 
     def forward(self, x: Tensor) -> Tensor:
         """LR (N, 3, H, W) in [0, 1] -> SR (N, 3, sH, sW), not clipped."""
         return self.features(x)
+
+    def initialize(self) -> None:
+        """Kaiming."""
+        initialize_kaiming(self, mode="fan_out")
 
 
 NETWORKS = {"srresnet": SRResNet, "srcnn": SRCNN}
@@ -134,7 +136,9 @@ def build_network(spec: NetworkSpec, seed: int = 0) -> nn.Module:
     """The network of ``spec`` on the CPU, its initial weights drawn from ``seed`` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return NETWORKS[spec.params.name](spec.params.width, spec.params.depth, spec.scale)
+        network = _construct(spec)
+        network.initialize()
+        return network
 
 
 def save_network(path: Path, spec: NetworkSpec, weights: Mapping[str, Tensor]) -> None:
@@ -174,9 +178,16 @@ def load_network(path: Path) -> tuple[nn.Module, NetworkSpec]:
 
 
 def _skeleton(spec: NetworkSpec) -> nn.Module:
-    """The network without memory for its weights."""
+    """The network without memory for its weights.
+
+    They are not initialized: drawing normal numbers on this device imports torch's compiler, two seconds.
+    """
     with torch.device("meta"):
-        return NETWORKS[spec.params.name](spec.params.width, spec.params.depth, spec.scale)
+        return _construct(spec)
+
+
+def _construct(spec: NetworkSpec) -> SRResNet | SRCNN:
+    return NETWORKS[spec.params.name](spec.params.width, spec.params.depth, spec.scale)
 
 
 def _check_shapes(found: Mapping[str, Sequence[int]], spec: NetworkSpec, *, where: str) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from faig.attribution import load_model
 from faig.compute import ComputeParams, resolve
+from faig.crops import single
 from faig.masking import MaskParams, effects, measure, num_networks
 from faig.params import Ratio, Scale, Seed, load_params
 from faig.pictures import masking_picture
@@ -45,7 +46,7 @@ def main(target: str, hr: Path, lr: Path, baseline: Path, network: Path, scores:
     found = {key.degradation: filters for key, filters in chosen.items() if key.method == "faig"}
     for name, filters in found.items():
         results["faig"][name]["mean_depth"] = float(model.index.depths(filters).mean())
-    pictured = {name: inputs[name][0].single(params.picture) for name in settings.attribute}
+    pictured = {name: single(inputs[name], params.picture) for name in settings.attribute}
     masking_picture(model, pictured, chosen, outputs["picture"])
     counts = {name: model.index.count_by_layer(filters) for name, filters in found.items()}
     layer_profile(counts, model.index.sizes, model.index.layers, outputs["layers"])

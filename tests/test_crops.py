@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from faig.crops import Crop, CropParams, batches, choose_crops, cut
+from faig.crops import Crop, CropParams, batches, choose_crops, cut, single
 from faig.dead_leaves import PREFIX
 from faig.degradation import area
 from faig.pairs import Pair
@@ -114,7 +114,7 @@ def test_batches_hold_every_image_of_the_degradation_once_and_one_size_each():
         assert list(batch.names) == sorted(batch.names)
         assert batch.scale == 2
         for number, name in enumerate(batch.names):
-            lr, hr = batch.single(number)
+            lr, hr = single([batch], number)
             np.testing.assert_array_equal(levels(lr), by_name[name].lr)
             np.testing.assert_array_equal(levels(hr), by_name[name].hr)
 
@@ -125,8 +125,9 @@ def test_the_order_of_the_pairs_does_not_matter(pairs: list[Pair]):
 
 
 def test_single_images_start_again_after_the_last(pairs: list[Pair]):
-    batch = batches([pair_of(name, "clean", (16, 16)) for name in "abc"], "clean")[0]
-    assert torch.equal(batch.single(4)[0], batch.lr[1:2])
+    made = batches([pair_of(name, "clean", (16, 16)) for name in "abc"], "clean", batch_size=2)
+    assert torch.equal(single(made, 2)[0], made[1].lr)
+    assert torch.equal(single(made, 4)[1], made[0].hr[1:2])
 
 
 def test_a_degradation_without_images_is_named(pairs: list[Pair]):

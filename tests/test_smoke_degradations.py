@@ -1,0 +1,48 @@
+"""Adding a degradation to the pipeline and removing it, in a fresh clone on the smoke preset with two targets.
+
+One story, told once by the fixture ``story``; each test is about one chapter.
+"""
+
+import pytest
+from project import Project, commit, expand, smoke_project
+
+TARGETS = ["blind", "noise"]
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Run everything, with jpeg added, and with jpeg removed; each chapter starts where the last one ended."""
+    project = smoke_project(tmp_path_factory)
+    project.edit_params("  blur:\n    mixture: {blur: 1}\n    attribute: [blur]\n    effort: 0.2\n", "")
+    project.dvc("first", "repro")
+    project.kept["first"] = project.results()
+    commit(project)
+    project.edit_params("degradations:\n", "degradations:\n  jpeg:\n    - downsample\n    - jpeg: {quality: 20}\n")
+    project.edit_params("mixture: {clean: 2.0, ", "mixture: {clean: 2.0, jpeg: 1.0, ")
+    project.dvc("jpeg added", "repro")
+    project.kept["with jpeg"] = project.metrics()
+    project.run("git", "checkout", "-q", "params.yaml")
+    project.dvc("jpeg removed", "repro")
+    project.kept["jpeg removed"] = project.results()
+    project.dvc("still removed", "repro")
+    return project
+
+
+def test_adding_a_degradation_runs_only_what_it_affects(story: Project):
+    blind = {"finetune@blind", "score@blind", "attribute_crops", "predict"}
+    everywhere = expand(TARGETS, "pair@*", "mask@*", "sweep@*")  # measured on every degradation
+    assert story.ran["jpeg added"] == {"check", "tidy", "synthesize@jpeg"} | blind | everywhere
+
+
+def test_the_added_degradation_is_trained_on_and_measured(story: Project):
+    metrics = story.kept["with jpeg"]
+    assert "jpeg" in metrics["finetune"]["blind"]
+    assert "jpeg" not in metrics["finetune"]["noise"]
+    assert "jpeg" in metrics["mask"]["noise"]["faig"]["noise"]["lost_db"]
+
+
+def test_removing_the_degradation_leaves_nothing_stale(story: Project):
+    assert not [name for name in story.kept["jpeg removed"] if "jpeg" in name]
+    assert story.kept["jpeg removed"] == story.kept["first"]
+    assert story.ran["jpeg removed"] <= {"check", "tidy"}  # all else is taken from the run-cache
+    assert story.ran["still removed"] == {"tidy"}
