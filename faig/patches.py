@@ -12,6 +12,9 @@ from faig.pairs import Pair
 class PatchSampler:
     """Random aligned HR and LR patches: a degradation by its weight, then an image, a place, and one of 8 symmetries.
 
+    A batch holds each degradation as often as its weight says, but for one patch: losses of degradations differ much,
+    and their chance numbers would only add noise to the gradient.
+
     Batch ``n`` depends on the seed and ``n`` alone, so a run that goes on from a checkpoint sees the same batches.
     """
 
@@ -24,7 +27,7 @@ class PatchSampler:
             ValueError: the patch is no multiple of the scale or larger than an image, or a degradation has no pair.
         """
         self.names = sorted(mixture)
-        self.weights = np.array([mixture[name] for name in self.names], dtype=float) / sum(mixture.values())
+        self.edges = np.cumsum([mixture[name] for name in self.names])[:-1] / sum(mixture.values())
         self.pairs = {name: [pair for pair in pairs if pair.degradation == name] for name in self.names}
         self.scale = pairs[0].scale
         self.size = patch_size // self.scale
@@ -42,12 +45,14 @@ class PatchSampler:
     def batch(self, number: int) -> tuple[Tensor, Tensor]:
         """Batch ``number``: LR (N, 3, p/s, p/s) and HR (N, 3, p, p) float32 in [0, 1], p = patch_size."""
         generator = np.random.default_rng([self.seed, number])
-        patches = [self._patch(generator) for _ in range(self.batch_size)]
+        places = (np.arange(self.batch_size) + generator.random()) / self.batch_size  # systematic sampling
+        chosen = np.searchsorted(self.edges, places, side="right")
+        patches = [self._patch(self.names[number], generator) for number in chosen]
         lr, hr = (np.stack(images) for images in zip(*patches, strict=True))
         return _to_batch(lr), _to_batch(hr)
 
-    def _patch(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        members = self.pairs[self.names[generator.choice(len(self.names), p=self.weights)]]
+    def _patch(self, degradation: str, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        members = self.pairs[degradation]
         pair = members[generator.integers(len(members))]
         y, x = (generator.integers(side - self.size + 1) for side in pair.lr.shape[:2])
         lr = pair.lr[y : y + self.size, x : x + self.size]

@@ -42,6 +42,7 @@ MARKERS = "osD^vPX*"
 LABELS = {
     "faig": "FAIG",
     "ig": "IG",
+    "taylor": "Taylor",
     "weight_change_undivided": "weight change, undivided",
     "train_l1": "training loss (L1)",
     "validation_psnr": "validation PSNR [dB]",

@@ -89,8 +89,21 @@ def test_degradations_occur_by_their_weight_and_images_equally():
     lr, _ = sampler_of(pairs, {"noise": 3.0, "blur": 1.0}, batch_size=4000).batch(0)
     counts = Counter(to_images(lr)[:, 0, 0, 0].tolist())
     assert set(counts) == {10, 20, 30}
-    assert counts[10] / 4000 == pytest.approx(0.25, abs=0.03)  # over 4 standard deviations
+    assert abs(counts[10] - 1000) <= 1
     assert counts[20] / 4000 == pytest.approx(0.375, abs=0.03)
+
+
+def test_every_batch_holds_each_degradation_by_its_weight_but_for_one_patch_and_by_chance_in_the_mean():
+    pairs = []
+    for level, degradation in enumerate(("blur", "clean", "noise")):
+        hr = np.full((16, 16, 3), level, dtype=np.uint8)
+        pairs.append(Pair("a", degradation, hr, area(hr, 2)))
+    mixture = {"noise": 0.7, "blur": 2.0, "clean": 2.5}
+    sampler = sampler_of(pairs, mixture, batch_size=5)
+    counts = [np.bincount(to_images(sampler.batch(n)[0])[:, 0, 0, 0], minlength=3) for n in range(2000)]
+    expected = 5 * np.array([2.0, 2.5, 0.7]) / 5.2
+    assert np.abs(np.array(counts) - expected).max() <= 1
+    np.testing.assert_allclose(np.mean(counts, axis=0), expected, atol=0.05)  # over 4 standard deviations
 
 
 def test_a_patch_as_large_as_the_image_is_the_image():
