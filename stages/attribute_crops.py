@@ -11,8 +11,8 @@ from faig.params import load_params
 from faig.prediction import PredictParams, pseudo_scores
 from faig.progress import track
 from stages.cli import path_option, stage
-from stages.inputs import read_prediction_crops
 from stages.outputs import write_parquet
+from stages.prediction_crops import read_prediction_crops
 
 
 @stage

@@ -25,6 +25,7 @@ from stages.outputs import write_json, write_parquet
 @click.option("--target", required=True, help="name under `targets` in params.yaml")
 @path_option("hr", "HR images, by split")
 @path_option("lr", "LR images, by degradation and split")
+@path_option("pairs", "the target's list of pairs, CSV")
 @path_option("baseline", "the baseline's weights")
 @path_option("network", "the target's weights")
 @path_option("scores", "score table")
@@ -32,14 +33,16 @@ from stages.outputs import write_json, write_parquet
 @path_option("metrics", "removed, collateral, selectivity, JSON")
 @path_option("picture", "what masking does, PNG")
 @path_option("layers", "where the discovered filters lie, PNG")
-def main(target: str, hr: Path, lr: Path, baseline: Path, network: Path, scores: Path, **outputs: Path) -> None:
+def main(
+    target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, scores: Path, **outputs: Path
+) -> None:
     """Mask the discovered filters of one target."""
     params = load_params("mask", MaskParams)
     settings = load_params(f"targets.{target}", TargetParams)
     seed = derive_seed(load_params("seed", Seed), "bootstrap")
     chosen = read_discovered(scores, load_params("mask_ratio", Ratio))
     model = load_model(baseline, network, resolve(load_params("compute", ComputeParams)))
-    inputs = read_test_inputs(hr, lr)
+    inputs = read_test_inputs(pairs, hr, lr, settings.degradations)
     with Progress(num_networks(chosen) * len(inputs), f"mask {target}") as progress:
         table = measure(model, inputs, chosen, border=load_params("scale", Scale), advance=progress.advance)
     results = effects(table, settings.attribute, params, lambda: np.random.default_rng(seed))

@@ -12,8 +12,8 @@ from faig.params import Ratio, load_params
 from faig.prediction import PredictParams, evaluate, overlap, response
 from faig.score_table import read_discovered
 from stages.cli import path_option, stage
-from stages.inputs import read_prediction_crops
 from stages.outputs import write_csv, write_json, write_parquet
+from stages.prediction_crops import read_prediction_crops
 
 
 @stage

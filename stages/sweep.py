@@ -24,20 +24,29 @@ from stages.outputs import write_csv
 @click.option("--target", required=True, help="name under `targets` in params.yaml")
 @path_option("hr", "HR images, by split")
 @path_option("lr", "LR images, by degradation and split")
+@path_option("pairs", "the target's list of pairs, CSV")
 @path_option("baseline", "the baseline's weights")
 @path_option("network", "the target's weights")
 @path_option("scores", "score table")
 @path_option("output", "removed, collateral, selectivity over the ratio, CSV")
 @path_option("curves", "the same as a picture, PNG")
 def main(
-    target: str, hr: Path, lr: Path, baseline: Path, network: Path, scores: Path, output: Path, curves: Path
+    target: str,
+    hr: Path,
+    lr: Path,
+    pairs: Path,
+    baseline: Path,
+    network: Path,
+    scores: Path,
+    output: Path,
+    curves: Path,
 ) -> None:
     """Mask one target's filters over a range of ratios."""
     params, sweep = load_params("mask", MaskParams), load_params("sweep", SweepParams)
     settings = load_params(f"targets.{target}", TargetParams)
     seed = derive_seed(load_params("seed", Seed), "bootstrap")
     model = load_model(baseline, network, resolve(load_params("compute", ComputeParams)))
-    inputs, scale = read_test_inputs(hr, lr), load_params("scale", Scale)
+    inputs, scale = read_test_inputs(pairs, hr, lr, settings.degradations), load_params("scale", Scale)
     chosen = {ratio: read_discovered(scores, ratio, sweep.methods) for ratio in sweep.ratios}
     rows = []
     with Progress(sum(map(num_networks, chosen.values())) * len(inputs), f"sweep {target}") as progress:

@@ -25,7 +25,7 @@ COMMITTED = read_params(ROOT / "params.yaml")
 DVC = read_params(ROOT / "dvc.yaml")["stages"]
 STAGES: dict[str, dict[str, Any]] = {name: body.get("do", body) for name, body in DVC.items()}
 MODULES = sorted(path for package in ("faig", "stages", "presets") for path in (ROOT / package).glob("*.py"))
-HELPERS = {"cli", "inputs", "outputs"}
+HELPERS = {"cli", "inputs", "outputs", "prediction_crops"}
 """Modules in stages/ that are no stage."""
 
 ALLOWED_IMPORTS: dict[str, set[str]] = {
@@ -136,8 +136,10 @@ def calls_of(nodes: ast.AST, name: str) -> Iterator[ast.Call]:
 
 def keys_read(stage: str) -> set[str]:
     """Keys of params.yaml that a stage's script loads, itself or by the helpers that it imports; * for a variable."""
-    helpers = {node.name: node for node in tree(ROOT / "stages/inputs.py").body if isinstance(node, ast.FunctionDef)}
-    names = {name.rsplit(".", 1)[1] for name in imported_names(script_of(stage)) if name.startswith("stages.inputs.")}
+    readers = ("inputs", "prediction_crops")
+    nodes = [node for module in readers for node in tree(ROOT / f"stages/{module}.py").body]
+    helpers = {node.name: node for node in nodes if isinstance(node, ast.FunctionDef)}
+    names = {name.rsplit(".", 1)[-1] for name in imported_names(script_of(stage))} & helpers.keys()
     keys = set()
     for part in [tree(script_of(stage)), *(helpers[name] for name in names)]:
         for call in calls_of(part, "load_params"):

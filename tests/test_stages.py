@@ -13,15 +13,14 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
+from faig.params import read_params
 from stages import check as check_stage
 from stages import tidy as tidy_stage
 from stages.cli import checkpoint_folder, complete_folder, path_option, stage
 from stages.outputs import write_csv, write_json, write_parquet
 
 ROOT = Path(__file__).parents[1]
-STAGES = sorted(
-    path.stem for path in (ROOT / "stages").glob("*.py") if path.stem not in ("__init__", "cli", "inputs", "outputs")
-)
+STAGES = sorted(read_params(ROOT / "dvc.yaml")["stages"])
 TABLE = pd.DataFrame({"image": ["b", "a"], "psnr": [30.123456789, 1e-7]})
 
 
