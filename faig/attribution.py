@@ -1,4 +1,4 @@
-"""How much each filter contributes: FAIG and the scoring methods that it is compared with.
+"""How much each filter contributes: FAIG and the scoring methods that it is compared with, for any network.
 
 Paper: section 3 (FAIG), section 4.2 (comparison). F = number of filters, N = number of images; theta-bar, theta =
 weights of baseline and target; loss L = sum of squared errors over the image.
@@ -6,24 +6,22 @@ weights of baseline and target; loss L = sum of squared errors over the image.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from faig.compute import Compute
 from faig.crops import CropParams
-from faig.filters import FilterIndex
-from faig.networks import load_network
+from faig.filters import FilterIndex, Granularity
 from faig.params import Count, settings
+from faig.path import PathModel, Weights
+from faig.quadrature import END_POINT, Nodes, QuadratureParams, quadrature
+from faig.tiling import Tiles, pieces
 
-Weights = Mapping[str, Tensor]
-Nodes = tuple[np.ndarray, np.ndarray]
-"""Places in [0, 1] and their weights, which sum to 1."""
+Image = tuple[Tensor, Tensor]
+"""LR (1, C, H, W) and ground truth (1, C', sH, sW)."""
 
 
 @settings
@@ -32,8 +30,8 @@ class ScoreParams:
 
     images: CropParams
     dead_leaves: CropParams
-    rule: Literal["difference", "share"]
-    num_nodes: Annotated[int, Field(ge=1, le=1000)]
+    rule: Literal["difference", "share", "plain"]
+    quadrature: QuadratureParams
     num_random: Count
 
 
@@ -42,133 +40,182 @@ class Attribution:
     """Scores per image and filter, and how well each image's integral closes.
 
     ``scores`` (N, F) are not negative. ``changes`` (N,): L at the target minus L at the baseline; ``residuals`` (N,):
-    the sum of all integrals minus that change, 0 if exact (completeness, Sundararajan et al. 2017).
+    the sum of all integrals, of biases and all else that moves too, minus that change; 0 if exact (completeness,
+    Sundararajan et al. 2017). ``nodes`` (N,): how many each integral took.
     """
 
     scores: np.ndarray
     changes: np.ndarray
     residuals: np.ndarray
+    nodes: np.ndarray
 
     @property
     def convergence_error(self) -> float:
         """Sum of |residuals| over the images, as a share of the sum of |changes|; 0 where nothing changes."""
-        return float(np.abs(self.residuals).sum() / max(np.abs(self.changes).sum(), np.finfo(np.float32).tiny))
+        return convergence_error(np.abs(self.residuals).sum(), np.abs(self.changes).sum())
 
 
-def gauss_legendre(num_nodes: int) -> Nodes:
-    """Gauss-Legendre nodes on [0, 1]: exact for polynomials up to degree 2 num_nodes - 1.
-
-    Raises:
-        ValueError: fewer than one node.
-    """
-    if num_nodes < 1:
-        raise ValueError(f"the path integral needs at least one node, not {num_nodes}")
-    places, weights = np.polynomial.legendre.leggauss(num_nodes)
-    return (places + 1) / 2, weights / 2
+def convergence_error(residuals: float, changes: float) -> float:
+    """Sum of absolute residuals as a share of the sum of absolute changes; 0 where nothing changes."""
+    return float(residuals / max(changes, np.finfo(np.float32).tiny))
 
 
-def left_endpoints(num_nodes: int) -> Nodes:
-    """The authors' rule: 0, 1/n, ..., (n - 1)/n with equal weights."""
-    return np.arange(num_nodes) / num_nodes, np.full(num_nodes, 1 / num_nodes)
+def attribute(
+    network: nn.Module,
+    baseline: Weights,
+    target: Weights,
+    images: Sequence[Image],
+    *,
+    num_nodes: int = 16,
+    rule: Literal["gausslegendre", "left", "right", "middle", "trapezoid", "auto"] = "gausslegendre",
+    tolerance: float = 0.01,
+    max_nodes: int = 256,
+    granularity: Granularity = "kernel",
+    include: Sequence[str] = ("*",),
+    exclude: Sequence[str] = (),
+    tiles: Tiles | None = None,
+    compute: Compute | None = None,
+) -> tuple[Attribution, FilterIndex]:
+    """FAIG of any network: how much each filter's change from baseline to target changed each image's error.
 
+    Args:
+        network: gives the architecture; copied, and run in eval mode. Batch norm's running statistics move with the
+            weights, layers that share weights move together.
+        baseline, target: state dicts of ``network``.
+        images: pairs of input (1, C, H, W) and ground truth (1, C', sH, sW), each of its own size.
+        num_nodes: of the path integral; the first number tried with the rule ``auto``.
+        rule: see :mod:`faig.quadrature`; ``tolerance`` and ``max_nodes`` belong to ``auto``.
+        granularity: a filter is a ``kernel`` (out, in) or an output ``channel``, see :mod:`faig.filters`.
+        include, exclude: shell patterns of layer names. Layers left out still count for the residuals.
+        tiles: cut large images; memory then does not depend on their size.
+        compute: device and precision; fp32 on the CPU if None.
 
-END_POINT: Nodes = (np.array([1.0]), np.array([1.0]))
-"""One node at the target: a first-order Taylor expansion."""
-
-
-class PathModel:
-    """A network, two sets of weights and the straight path between: gamma(a) = theta-bar + a (theta - theta-bar)."""
-
-    def __init__(self, network: nn.Module, baseline: Weights, target: Weights, compute: Compute) -> None:
-        """``network`` gives the architecture only.
-
-        Raises:
-            ValueError: the two sets of weights differ in names or shapes, or are not finite.
-        """
-        require_same_shapes(baseline, target)
-        self.network = compute.place_network(network).eval()
-        self.index = FilterIndex.of(network)
-        self.compute = compute
-        self.baseline = {name: value.to(compute.device) for name, value in baseline.items()}
-        self.target = {name: value.to(compute.device) for name, value in target.items()}
-        self.change = {name: self.target[name] - value for name, value in self.baseline.items()}
-
-    def at(self, place: float) -> dict[str, Tensor]:
-        """Weights gamma(place), ready to be differentiated by."""
-        return {name: (value + place * self.change[name]).requires_grad_() for name, value in self.baseline.items()}
-
-    def restore(self, weights: Weights, lr: Tensor) -> Tensor:
-        """SR (n, 3, sH, sW), fp32, of LR (n, 3, H, W) with the given weights."""
-        with self.compute.autocast():
-            return functional_call(self.network, dict(weights), (self.compute.place(lr),)).float()
-
-    def loss(self, weights: Weights, lr: Tensor, hr: Tensor) -> Tensor:
-        """L: sum of squared errors over the image, a scalar."""
-        return (self.restore(weights, lr) - self.compute.place(hr)).square().sum()
-
-
-def load_model(baseline: Path, target: Path, compute: Compute) -> PathModel:
-    """The path between two weights files.
+    Returns:
+        Scores (N, F) with residuals per image, and what the F filters are.
 
     Raises:
-        ValueError: a file is missing or unusable, or they hold different networks.
+        ValueError: weights of different networks or not finite, an image that is not finite or whose ground truth has
+            another size than the output, no filter left, too few nodes.
     """
-    (network, spec), (tuned, tuned_spec) = load_network(baseline), load_network(target)
-    if spec != tuned_spec:
-        raise ValueError(f"{baseline} holds {spec}, but {target} holds {tuned_spec}")
-    return PathModel(network, dict(network.state_dict()), dict(tuned.state_dict()), compute)
+    compute = Compute(device=torch.device("cpu"), precision="fp32") if compute is None else compute
+    index = FilterIndex.of(network, granularity=granularity, include=include, exclude=exclude)
+    model = PathModel(network, baseline, target, compute, index)
+    params = QuadratureParams(rule=rule, num_nodes=num_nodes, max_nodes=max_nodes, tolerance=tolerance)
+    return faig(model, images, params, tiles), index
 
 
-def integrate(model: PathModel, lr: Tensor, hr: Tensor, nodes: Nodes) -> dict[str, Tensor]:
-    """Integrated gradients of every parameter along the path (paper, equation 5), signed, for one image.
+def faig(
+    model: PathModel, images: Sequence[Image], params: QuadratureParams | Nodes, tiles: Tiles | None = None
+) -> Attribution:
+    """FAIG per image (paper, equation 6): per filter, the sum over its weights of |IG_j|.
+
+    Raises:
+        ValueError: no image, or one that is not finite or whose ground truth has another size than the output.
+    """
+    if not images:
+        raise ValueError("there is no image to attribute")
+    scores, changes, residuals, used = [], [], [], []
+    for number, (lr, hr) in enumerate(images):
+        require_image(number, lr, hr)
+        try:
+            change = loss(model, model.target, lr, hr, tiles) - loss(model, model.baseline, lr, hr, tiles)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, ValueError) as error:  # other channels, or fewer pixels than mirrored borders need
+            raise ValueError(f"image {number}, {tuple(lr.shape)} and {tuple(hr.shape)}: {error}") from error
+        score, residual, num_nodes = converge(model, lr, hr, change, params, tiles)
+        scores.append(score)
+        changes.append(change)
+        residuals.append(residual)
+        used.append(num_nodes)
+    return Attribution(np.stack(scores), np.array(changes), np.array(residuals), np.array(used))
+
+
+def converge(
+    model: PathModel, lr: Tensor, hr: Tensor, change: float, params: QuadratureParams | Nodes, tiles: Tiles | None
+) -> tuple[np.ndarray, float, int]:
+    """One image's scores (F,), residual and number of nodes."""
+
+    def evaluate(nodes: Nodes) -> tuple[np.ndarray, float]:
+        integrals = integrate(model, lr, hr, nodes, tiles)
+        scores = model.index.collect({name: value.abs() for name, value in integrals.items()}).cpu().numpy()
+        return scores, sum(value.sum(dtype=torch.float64).item() for value in integrals.values()) - change
+
+    if not isinstance(params, QuadratureParams):
+        return *evaluate(params), len(params[0])
+    if params.rule != "auto":
+        return *evaluate(quadrature(params.rule, params.num_nodes)), params.num_nodes
+    num_nodes, previous = params.num_nodes, None
+    while True:
+        scores, residual = evaluate(quadrature("gausslegendre", num_nodes))
+        if previous is not None:
+            closes = abs(residual) <= params.tolerance * abs(change)
+            if closes and np.abs(scores - previous).sum() <= params.tolerance * scores.sum():
+                return scores, residual, num_nodes
+        if 2 * num_nodes > params.max_nodes:
+            return scores, residual, num_nodes
+        num_nodes, previous = 2 * num_nodes, scores
+
+
+def integrate(model: PathModel, lr: Tensor, hr: Tensor, nodes: Nodes, tiles: Tiles | None = None) -> dict[str, Tensor]:
+    """Integrated gradients of all that moves along the path (paper, equation 5), signed, for one image.
 
     IG_j = (theta_j - theta-bar_j) * integral over a from 0 to 1 of dL/dw_j at gamma(a).
-    ``lr`` (1, 3, H, W), ``hr`` (1, 3, sH, sW); returns tensors of the parameters' shapes.
+    ``lr`` (1, C, H, W), ``hr`` (1, C', sH, sW); returns tensors of the weights' shapes, 0 where nothing moves.
     """
     total = {name: torch.zeros_like(value) for name, value in model.change.items()}
-    for place, weight in zip(*nodes, strict=True):
+    for place, weight in zip(*nodes, strict=True) if model.moving else ():
         weights = model.at(place)
-        gradients = torch.autograd.grad(model.loss(weights, lr, hr), list(weights.values()))
-        for name, gradient in zip(weights, gradients, strict=True):
-            total[name].add_(gradient, alpha=weight)
+        moving = [weights[name] for name in model.moving]
+        for piece in pieces(lr, model.compute.place(hr), tiles):
+            error = piece.error(model.restore(weights, piece.lr))
+            gradients = torch.autograd.grad(error, moving, allow_unused=True)
+            for name, gradient in zip(model.moving, gradients, strict=True):
+                if gradient is not None:
+                    total[name].add_(gradient, alpha=weight)
     return {name: value * model.change[name] for name, value in total.items()}
 
 
-def faig(model: PathModel, images: Sequence[tuple[Tensor, Tensor]], nodes: Nodes) -> Attribution:
-    """FAIG per image (paper, equation 6): per filter, the sum over its weights of |IG_j|.
+def loss(model: PathModel, weights: Weights, lr: Tensor, hr: Tensor, tiles: Tiles | None) -> float:
+    """L of one image, summed in fp64."""
+    hr = model.compute.place(hr)
+    with torch.no_grad():
+        return sum(piece.error(model.restore(weights, piece.lr)).item() for piece in pieces(lr, hr, tiles))
 
-    ``images``: pairs of LR (1, 3, H, W) and the ground truth (1, 3, sH, sW).
+
+def require_image(number: int, lr: Tensor, hr: Tensor) -> None:
+    """Check one image and its ground truth.
+
+    Raises:
+        ValueError: names the image and says what is wrong.
     """
-    scores, changes, residuals = [], [], []
-    for lr, hr in images:
-        integrals = integrate(model, lr, hr, nodes)
-        scores.append(model.index.collect({name: value.abs() for name, value in integrals.items()}).cpu().numpy())
-        with torch.no_grad():
-            change = (model.loss(model.target, lr, hr) - model.loss(model.baseline, lr, hr)).item()
-        total = sum(value.sum(dtype=torch.float64).item() for value in integrals.values())
-        changes.append(change)
-        residuals.append(total - change)
-    return Attribution(np.stack(scores), np.array(changes), np.array(residuals))
+    for name, value in (("input", lr), ("ground truth", hr)):
+        if value.ndim != 4 or len(value) != 1:
+            raise ValueError(f"image {number}: the {name} must be one image (1, C, H, W), not {tuple(value.shape)}")
+        if not torch.isfinite(value).all():
+            raise ValueError(f"image {number}: the {name} is not finite")
 
 
-def taylor(model: PathModel, images: Sequence[tuple[Tensor, Tensor]]) -> np.ndarray:
+def taylor(model: PathModel, images: Sequence[Image]) -> np.ndarray:
     """FAIG with one node at the target, (N, F): one gradient times the weight change."""
     return faig(model, images, END_POINT).scores
 
 
-def input_gradients(model: PathModel, images: Sequence[tuple[Tensor, Tensor]], nodes: Nodes) -> np.ndarray:
+def input_gradients(model: PathModel, images: Sequence[Image], nodes: Nodes) -> np.ndarray:
     """Integrated gradients over the input, the authors' comparison (N, F).
 
     The image moves from the clean to the degraded LR, the target stays fixed; per weight the gradient of the summed
-    output is integrated, per filter its absolute value summed. ``images``: pairs of clean and degraded LR (1, 3, H, W).
+    output is integrated, per filter its absolute value summed. ``images``: pairs of clean and degraded LR (1, C, H, W).
     """
     scores = []
-    weights = {name: value.clone().requires_grad_() for name, value in model.target.items()}
+    weights = dict(model.target)
+    filters = {name: weights[name].clone().requires_grad_() for name in model.index.weights}
+    weights |= filters
     for clean, degraded in images:
-        total = {name: torch.zeros_like(value) for name, value in weights.items()}
+        total = {name: torch.zeros_like(value) for name, value in filters.items()}
         for place, weight in zip(*nodes, strict=True):
             output = model.restore(weights, clean + place * (degraded - clean)).sum()
-            for name, gradient in zip(weights, torch.autograd.grad(output, list(weights.values())), strict=True):
+            for name, gradient in zip(filters, torch.autograd.grad(output, list(filters.values())), strict=True):
                 total[name].add_(gradient, alpha=weight)
         scores.append(model.index.collect({name: value.abs() for name, value in total.items()}).cpu().numpy())
     return np.stack(scores)
@@ -194,13 +241,15 @@ def discriminate(attributions: Mapping[str, np.ndarray], degradation: str, rule:
         attributions: image-mean scores (F,) of each degradation, the contrast among them.
         degradation: the one whose filters are sought.
         rule: ``difference``: score minus the largest other (paper, equation 7, for two degradations); ``share``: the
-            same after each degradation's scores were divided by their sum.
+            same after each degradation's scores were divided by their sum; ``plain``: its own score alone.
 
     Raises:
         ValueError: there is nothing to compare with, or the rule is unknown.
     """
-    if rule not in ("difference", "share"):
-        raise ValueError(f"rule must be difference or share, not {rule!r}")
+    if rule not in ("difference", "share", "plain"):
+        raise ValueError(f"rule must be difference, share or plain, not {rule!r}")
+    if rule == "plain":
+        return attributions[degradation]
     if len(attributions) < 2:
         raise ValueError(f"nothing to compare {degradation} with")
     values = {name: _share(value) if rule == "share" else value for name, value in attributions.items()}
@@ -211,17 +260,3 @@ def discriminate(attributions: Mapping[str, np.ndarray], degradation: str, rule:
 def _share(values: np.ndarray) -> np.ndarray:
     total = values.sum()
     return values / total if total > 0 else values
-
-
-def require_same_shapes(baseline: Weights, target: Weights) -> None:
-    """Check that two sets of weights belong to one network and are finite.
-
-    Raises:
-        ValueError: names the first weight that differs or is not finite.
-    """
-    for name in sorted(baseline.keys() | target.keys()):
-        shapes = [tuple(weights[name].shape) if name in weights else None for weights in (baseline, target)]
-        if shapes[0] != shapes[1]:
-            raise ValueError(f"baseline and target are of different networks: {name} is {shapes[0]} and {shapes[1]}")
-        if not (torch.isfinite(baseline[name]).all() and torch.isfinite(target[name]).all()):
-            raise ValueError(f"weights of {name} are not finite")

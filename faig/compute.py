@@ -16,9 +16,10 @@ class ComputeParams:
     """Wishes; ``auto`` and null are resolved by :func:`resolve`."""
 
     device: Literal["auto", "cpu", "cuda"]
-    precision: Literal["auto", "bf16", "fp32"]
+    precision: Literal["auto", "bf16", "fp32", "fp64"]
     threads: Count | None
     workers: Count | None
+    launcher: str | None
 
 
 @dataclass(frozen=True)
@@ -26,19 +27,33 @@ class Compute:
     """A resolved choice of device and precision."""
 
     device: torch.device
-    precision: Literal["bf16", "fp32"]
+    precision: Literal["bf16", "fp32", "fp64"]
 
     def autocast(self) -> AbstractContextManager[object]:
         """Context in which convolutions run in the chosen precision; weights and accumulation stay fp32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of weights, sums and results: fp64 if that is the precision, else fp32."""
+        return torch.float64 if self.precision == "fp64" else torch.float32
+
+    def cast(self, value: Tensor) -> Tensor:
+        """A copy on the device, detached, of type ``dtype``; (., ., ., .) channels-last."""
+        layout = torch.channels_last if value.ndim == 4 else torch.contiguous_format
+        return value.detach().to(self.device, self.dtype).clone(memory_format=layout)
+
     def place(self, value: Tensor) -> Tensor:
-        """An image batch (N, C, H, W) on the device, channels-last."""
-        return value.to(self.device, memory_format=torch.channels_last)
+        """An input on the device, of type ``dtype``; an image batch (N, C, H, W) channels-last."""
+        layout = torch.channels_last if value.ndim == 4 else torch.preserve_format
+        return value.to(self.device, self.dtype, memory_format=layout)
 
     def place_network(self, network: nn.Module) -> nn.Module:
-        """The network on the device, channels-last."""
-        return network.to(self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        """The network on the device, of type ``dtype``; channels-last where its weights are of images."""
+        network.to(self.device, self.dtype)
+        if all(value.ndim != 5 for value in network.parameters()):
+            network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        return network
 
     def describe(self) -> dict[str, str]:
         """What was used, for the record beside the results."""

@@ -17,10 +17,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from faig.attribution import PathModel, Weights
 from faig.crops import Batch
 from faig.filters import FilterIndex
 from faig.params import Count, NonNegative, settings
+from faig.path import PathModel, Weights
 from faig.quality import gradient_distance, psnr, ssim
 from faig.score_table import Key
 from faig.statistics import bootstrap_means, percentile_interval
@@ -52,12 +52,9 @@ def mask(target: Weights, baseline: Weights, index: FilterIndex, chosen: np.ndar
 
     No filter chosen gives the target, all give the baseline's kernels, bit for bit.
     """
-    flags = index.spread(chosen)
     masked = dict(target)
-    for name, flag in flags.items():
-        value = target[name]
-        taps = (1,) * (value.ndim - 2)
-        masked[name] = torch.where(flag.view(*flag.shape, *taps).to(value.device), baseline[name], value)
+    for name, flags in index.spread(chosen, target).items():
+        masked[name] = torch.where(flags.to(target[name].device), baseline[name], target[name])
     return masked
 
 

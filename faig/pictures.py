@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from faig.attribution import PathModel, Weights
 from faig.masking import mask
+from faig.path import PathModel, Weights
 from faig.plots import image_grid, label_of
 from faig.quality import psnr
 from faig.score_table import Key

@@ -22,10 +22,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from faig.attribution import Nodes, PathModel, Weights, faig
+from faig.attribution import faig
 from faig.crops import CropParams
 from faig.filters import discovered
 from faig.params import Count, Name, settings
+from faig.path import PathModel, Weights
+from faig.quadrature import Nodes
 from faig.statistics import bootstrap_interval, first_mean
 from faig.targets import CLEAN
 

@@ -3,19 +3,21 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from torch import Tensor
 
 from faig.attribution import (
-    PathModel,
+    Image,
     ScoreParams,
+    convergence_error,
     discriminate,
     faig,
-    gauss_legendre,
     input_gradients,
     random_scores,
     taylor,
     weight_change,
 )
+from faig.path import PathModel
+from faig.processes import Group
+from faig.quadrature import quadrature
 from faig.score_table import Key
 from faig.targets import CLEAN, TargetParams
 
@@ -23,8 +25,8 @@ METHODS = ("faig", "ig", "taylor", "weight_change", "weight_change_undivided", "
 """``faig``, ``taylor``: contrasted between degradations. ``ig``: as its authors rank it, of each degradation alone.
 ``weight_change``, ``random``: the same ranking for every degradation."""
 
-Images = Mapping[str, Sequence[tuple[Tensor, Tensor]]]
-"""By degradation, pairs of LR (1, 3, H, W) and HR (1, 3, sH, sW); the same photographs in the same order."""
+Images = Mapping[str, Sequence[Image]]
+"""By degradation, pairs of LR and HR; the same photographs in the same order."""
 
 
 def score_filters(
@@ -33,30 +35,31 @@ def score_filters(
     target: TargetParams,
     params: ScoreParams,
     generator: np.random.Generator,
+    group: Group,
     advance: Callable[[int], None],
-) -> tuple[dict[Key, np.ndarray], dict[str, float]]:
+) -> tuple[dict[Key, np.ndarray], dict[str, dict[str, float]]]:
     """Scores (F,) by method, attributed degradation and replicate.
 
     Args:
         images: of every contrasted degradation and of ``clean``.
+        group: the processes that share the images; all of them return the same.
         advance: called with 1 after each of :func:`num_passes` passes over the images of one degradation.
 
     Returns:
-        The scores, and the convergence error of FAIG by degradation.
+        The scores, and of FAIG by degradation the ``convergence_error`` and the mean number of ``nodes``.
     """
-    nodes = gauss_legendre(params.num_nodes)
-    integrated, expanded, errors = {}, {}, {}
+    nodes = quadrature("gausslegendre", params.quadrature.num_nodes)
+    integrated, expanded, checks = {}, {}, {}
     for name in target.contrasted:
-        attribution = faig(model, images[name], nodes)
-        integrated[name], errors[name] = attribution.scores.mean(axis=0), attribution.convergence_error
-        expanded[name] = taylor(model, images[name]).mean(axis=0)
+        integrated[name], checks[name] = _integrated(model, images[name], params, group)
+        expanded[name] = _mean(lambda own: taylor(model, own), images[name], model, group)
         advance(1)
     changes = {divided: weight_change(model, divided=divided) for divided in (True, False)}
     rankings: dict[Key, np.ndarray] = {}
     for name in target.attribute:
         moves = [(clean, degraded) for (clean, _), (degraded, _) in zip(images[CLEAN], images[name], strict=True)]
         rankings[Key("faig", name)] = discriminate(integrated, name, params.rule)
-        rankings[Key("ig", name)] = input_gradients(model, moves, nodes).mean(axis=0)
+        rankings[Key("ig", name)] = _mean(lambda own: input_gradients(model, own, nodes), moves, model, group)
         rankings[Key("taylor", name)] = discriminate(expanded, name, params.rule)
         rankings[Key("weight_change", name)] = changes[True]
         rankings[Key("weight_change_undivided", name)] = changes[False]
@@ -64,7 +67,32 @@ def score_filters(
     for replicate in range(params.num_random):
         scores = random_scores(model.index.num_filters, generator)
         rankings |= {Key("random", name, replicate): scores for name in target.attribute}
-    return rankings, errors
+    return rankings, checks
+
+
+def _integrated(
+    model: PathModel, images: Sequence[Image], params: ScoreParams, group: Group
+) -> tuple[np.ndarray, dict[str, float]]:
+    """FAIG (F,), the mean over images, and how well its integrals close."""
+    totals = np.zeros(3)
+
+    def attributed(own: Sequence[Image]) -> np.ndarray:
+        result = faig(model, own, params.quadrature)
+        totals[:] = np.abs(result.residuals).sum(), np.abs(result.changes).sum(), result.nodes.sum()
+        return result.scores
+
+    mean = _mean(attributed, images, model, group)
+    residuals, changes, num_nodes = group.sum(totals)
+    return mean, {"convergence_error": convergence_error(residuals, changes), "nodes": num_nodes / len(images)}
+
+
+def _mean(
+    score: Callable[[Sequence[Image]], np.ndarray], images: Sequence[Image], model: PathModel, group: Group
+) -> np.ndarray:
+    """Mean over images of scores (N, F), each process scoring its own: (F,), summed in fp64."""
+    own = group.share(images)
+    rows = score(own) if own else np.zeros((0, model.index.num_filters))
+    return group.sum(rows.sum(axis=0, dtype=np.float64)) / len(images)
 
 
 def num_passes(target: TargetParams) -> int:

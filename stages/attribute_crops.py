@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from faig.attribution import gauss_legendre, load_model
 from faig.compute import ComputeParams, resolve
 from faig.params import load_params
+from faig.path import load_model
 from faig.prediction import PredictParams, pseudo_scores
 from faig.progress import track
+from faig.quadrature import quadrature
 from stages.cli import path_option, stage
 from stages.outputs import write_parquet
 from stages.prediction_crops import read_prediction_crops
@@ -25,7 +26,7 @@ def main(hr: Path, lr: Path, baseline: Path, network: Path, output: Path) -> Non
     """Attribute the calibration and test crops of all classes."""
     params = load_params("predict", PredictParams)
     model = load_model(baseline, network, resolve(load_params("compute", ComputeParams)))
-    nodes = gauss_legendre(params.num_nodes)
+    nodes = quadrature("gausslegendre", params.num_nodes)
     crops = read_prediction_crops(hr, lr, params)
     scores = [pseudo_scores(model, [crop.lr], nodes)[0] for crop in track(crops, "attribute_crops")]
     columns = {"set": [crop.set for crop in crops], "class": [crop.label for crop in crops]}

@@ -2,7 +2,10 @@
 
 import functools
 import os
+import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +47,29 @@ def complete_folder(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def relaunched(launcher: str | None) -> bool:
+    """Run this stage again under ``compute.launcher`` (``torchrun --standalone --nproc-per-node 2``), and wait for it.
+
+    False, and nothing done, where there is no launcher or torchrun has started this process.
+
+    Raises:
+        ValueError: the launcher cannot be started, or a process failed; what it printed says why.
+    """
+    if launcher is None or "TORCHELASTIC_RUN_ID" in os.environ:
+        return False
+    module = sys.modules["__main__"].__spec__
+    if module is None:
+        raise ValueError("compute.launcher needs the stage to be run as `python -m stages.<name>`")
+    command = [*shlex.split(launcher), "-m", module.name, *sys.argv[1:]]
+    try:
+        status = subprocess.run(command, check=False).returncode
+    except OSError as error:
+        raise ValueError(f"compute.launcher = {launcher!r} cannot be started: {error}") from error
+    if status:
+        raise ValueError(f"a process under compute.launcher = {launcher!r} failed (status {status}): see above")
+    return True
 
 
 def checkpoint_folder(*names: str) -> Path:

@@ -5,11 +5,11 @@ from pathlib import Path
 import click
 import numpy as np
 
-from faig.attribution import load_model
 from faig.compute import ComputeParams, resolve
 from faig.crops import single
 from faig.masking import MaskParams, effects, measure, num_networks
 from faig.params import Ratio, Scale, Seed, load_params
+from faig.path import load_model
 from faig.pictures import masking_picture
 from faig.plots import layer_profile
 from faig.progress import Progress

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from faig.attribution import load_model
 from faig.compute import ComputeParams, resolve
 from faig.masking import mask
 from faig.params import Ratio, load_params
+from faig.path import load_model
 from faig.prediction import PredictParams, evaluate, overlap, response
 from faig.score_table import read_discovered
 from stages.cli import path_option, stage

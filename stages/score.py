@@ -2,22 +2,25 @@
 
 from dataclasses import asdict
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 
 import click
 import numpy as np
 
-from faig.attribution import ScoreParams, load_model
+from faig.attribution import ScoreParams
 from faig.compute import ComputeParams, resolve
 from faig.crops import choose_crops, cut
 from faig.pairs import read_entries, split_pairs
 from faig.params import Seed, load_params
+from faig.path import load_model
+from faig.processes import process_group
 from faig.progress import Progress
 from faig.score_table import write_scores
 from faig.scoring import num_passes, score_filters
 from faig.seeds import derive_seed
 from faig.targets import TargetParams
-from stages.cli import path_option, stage
+from stages.cli import path_option, relaunched, stage
 from stages.outputs import write_json
 
 
@@ -30,33 +33,34 @@ from stages.outputs import write_json
 @path_option("network", "the target's weights")
 @path_option("output", "score table, Parquet")
 @path_option("metrics", "convergence of the integrals, JSON")
-def main(
-    target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, output: Path, metrics: Path
-) -> None:
+def main(target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, **outputs: Path) -> None:
     """Score the filters of one target."""
-    params = load_params("score", ScoreParams)
-    settings = load_params(f"targets.{target}", TargetParams)
-    seed = load_params("seed", Seed)
-    model = load_model(baseline, network, resolve(load_params("compute", ComputeParams)))
-    train, _ = split_pairs(read_entries(pairs), hr, lr)
-    places = choose_crops(train, params.images, derive_seed(seed, "score"))
-    leaves = choose_crops(train, params.dead_leaves, derive_seed(seed, "score"), dead_leaves=True)
-    images = {
-        name: cut(train, name, places, params.images.size) + cut(train, name, leaves, params.dead_leaves.size)
-        for name in settings.degradations
-    }
-    generator = np.random.default_rng(derive_seed(seed, "random"))
-    with Progress(num_passes(settings), f"score {target}") as progress:
-        scores, errors = score_filters(model, images, settings, params, generator, progress.advance)
-    used = {**model.compute.describe(), "torch": version("torch")}
-    described = {
-        "target": target,
-        "settings": asdict(params),
-        **asdict(settings),
-        "images": list(map(asdict, places + leaves)),
-    }
-    write_scores(output, model.index, scores, {**described, "convergence_error": errors, "computed_with": used})
-    write_json(metrics, {"score": {target: {"convergence_error": max(errors.values())}}})
+    params, wishes = load_params("score", ScoreParams), load_params("compute", ComputeParams)
+    if relaunched(wishes.launcher):
+        return
+    settings, seed = load_params(f"targets.{target}", TargetParams), load_params("seed", Seed)
+    compute = resolve(wishes)
+    with process_group(compute.device) as group:
+        model = load_model(baseline, network, compute)
+        train, _ = split_pairs(read_entries(pairs), hr, lr)
+        places = choose_crops(train, params.images, derive_seed(seed, "score"))
+        leaves = choose_crops(train, params.dead_leaves, derive_seed(seed, "score"), dead_leaves=True)
+        images = {
+            name: cut(train, name, places, params.images.size) + cut(train, name, leaves, params.dead_leaves.size)
+            for name in settings.degradations
+        }
+        generator = np.random.default_rng(derive_seed(seed, "random"))
+        shown = None if group.is_writer else StringIO()
+        with Progress(num_passes(settings), f"score {target}", stream=shown) as progress:
+            scores, checks = score_filters(model, images, settings, params, generator, group, progress.advance)
+        if not group.is_writer:
+            return
+    used = {**compute.describe(), "processes": str(group.size), "torch": version("torch")}
+    described = {"target": target, "settings": asdict(params), **asdict(settings), "checks": checks}
+    described |= {"images": list(map(asdict, places + leaves)), "computed_with": used}
+    write_scores(outputs["output"], model.index, scores, described)
+    worst = {key: max(check[key] for check in checks.values()) for key in ("convergence_error", "nodes")}
+    write_json(outputs["metrics"], {"score": {target: worst}})
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ import click
 import numpy as np
 import pandas as pd
 
-from faig.attribution import load_model
 from faig.compute import ComputeParams, resolve
 from faig.masking import MaskParams, SweepParams, effects, measure, num_networks
 from faig.params import Scale, Seed, load_params
+from faig.path import load_model
 from faig.plots import ratio_curves
 from faig.progress import Progress
 from faig.score_table import read_discovered

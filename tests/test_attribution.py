@@ -2,38 +2,24 @@ import numpy as np
 import pytest
 import torch
 from conftest import CPU, TINY
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from faig.attribution import (
-    END_POINT,
-    PathModel,
+    attribute,
     discriminate,
     faig,
-    gauss_legendre,
     input_gradients,
     integrate,
-    left_endpoints,
-    load_model,
+    loss,
     random_scores,
     taylor,
     weight_change,
 )
-from faig.networks import NetworkParams, NetworkSpec, build_network, save_network
-
-
-def test_gauss_legendre_is_exact_for_polynomials_of_degree_2n_minus_1():
-    for num in (1, 2, 5, 12):
-        places, weights = gauss_legendre(num)
-        for degree in range(2 * num):
-            assert np.dot(weights, places**degree) == pytest.approx(1 / (degree + 1), abs=1e-12)
-    with pytest.raises(ValueError, match="at least one node, not 0"):
-        gauss_legendre(0)
-
-
-def test_left_endpoints_are_the_authors_rule():
-    places, weights = left_endpoints(4)
-    assert places.tolist() == [0, 0.25, 0.5, 0.75]
-    assert weights.tolist() == [0.25] * 4
+from faig.compute import Compute
+from faig.networks import build_network
+from faig.path import PathModel
+from faig.quadrature import END_POINT, QuadratureParams, quadrature
 
 
 def test_the_path_runs_from_baseline_to_target_straight(model):
@@ -43,7 +29,7 @@ def test_the_path_runs_from_baseline_to_target_straight(model):
 
 
 def test_completeness_biases_included(model, images):
-    attribution = faig(model, images, gauss_legendre(150))  # the ReLUs' kinks make the integrand rough
+    attribution = faig(model, images, quadrature("gausslegendre", 150))  # the ReLUs' kinks make the integrand rough
     assert np.abs(attribution.changes).min() > 1
     np.testing.assert_allclose(attribution.residuals, 0, atol=5e-3 * np.abs(attribution.changes).min())
     assert attribution.convergence_error < 2e-3
@@ -54,23 +40,23 @@ def test_two_nodes_are_exact_for_a_linear_network(images):
     baseline = {name: value.detach() for name, value in network.state_dict().items()}
     target = {name: value + 0.1 * torch.ones_like(value) for name, value in baseline.items()}
     pairs = [(hr, hr.flip(3)) for _, hr in images]
-    attribution = faig(PathModel(network, baseline, target, CPU), pairs, gauss_legendre(2))
+    attribution = faig(PathModel(network, baseline, target, CPU), pairs, quadrature("gausslegendre", 2))
     assert attribution.scores.shape == (3, 9)
     assert attribution.convergence_error < 1e-5
 
 
 def test_convergence_error_falls_with_the_nodes_and_shows_a_bad_integral(model, images):
     assert (
-        faig(model, images, gauss_legendre(1)).convergence_error
-        > 10 * faig(model, images, gauss_legendre(16)).convergence_error
+        faig(model, images, quadrature("gausslegendre", 1)).convergence_error
+        > 10 * faig(model, images, quadrature("gausslegendre", 16)).convergence_error
     )
 
 
 def test_without_biases_the_integrals_do_not_close(model, images):
     lr, hr = images[0]
-    integrals = integrate(model, lr, hr, gauss_legendre(24))
+    integrals = integrate(model, lr, hr, quadrature("gausslegendre", 24))
     kernels = sum(value.sum().item() for name, value in integrals.items() if name.endswith("weight"))
-    change = (model.loss(model.target, lr, hr) - model.loss(model.baseline, lr, hr)).item()
+    change = loss(model, model.target, lr, hr, None) - loss(model, model.baseline, lr, hr, None)
     assert abs(kernels - change) > 0.01 * abs(change)
 
 
@@ -104,20 +90,20 @@ def slow_faig(model, lr, hr, num_steps):
 def test_faig_equals_a_slow_second_implementation(model, images):
     (lr, hr), *_ = images
     slow = slow_faig(model, lr, hr, 100)
-    for nodes, tolerance in ((left_endpoints(100), 1e-4), (gauss_legendre(16), 2e-2)):
+    for nodes, tolerance in ((quadrature("left", 100), 1e-4), (quadrature("gausslegendre", 16), 2e-2)):
         fast = faig(model, [(lr, hr)], nodes).scores[0]
         assert np.linalg.norm(fast - slow) / np.linalg.norm(slow) < tolerance
 
 
 def test_scores_are_per_image(model, images):
-    together = faig(model, images, gauss_legendre(3)).scores
+    together = faig(model, images, quadrature("gausslegendre", 3)).scores
     for row, image in zip(together, images, strict=True):
-        np.testing.assert_allclose(row, faig(model, [image], gauss_legendre(3)).scores[0], rtol=1e-5)
+        np.testing.assert_allclose(row, faig(model, [image], quadrature("gausslegendre", 3)).scores[0], rtol=1e-5)
 
 
 def test_no_change_of_weights_gives_zero_scores(model, images):
     still = PathModel(build_network(TINY), model.target, model.target, CPU)
-    attribution = faig(still, images, gauss_legendre(2))
+    attribution = faig(still, images, quadrature("gausslegendre", 2))
     assert not attribution.scores.any()
     assert attribution.convergence_error == 0
     assert not weight_change(still, divided=True).any()
@@ -127,14 +113,14 @@ def test_taylor_is_one_node_at_the_target(model, images):
     np.testing.assert_array_equal(taylor(model, images), faig(model, images, END_POINT).scores)
     (lr, hr), *_ = images
     weights = {name: value.clone().requires_grad_() for name, value in model.target.items()}
-    gradients = torch.autograd.grad(model.loss(weights, lr, hr), list(weights.values()))
+    gradients = torch.autograd.grad((model.restore(weights, lr) - hr).square().sum(), list(weights.values()))
     products = {name: (gradient * model.change[name]).abs() for name, gradient in zip(weights, gradients, strict=True)}
     np.testing.assert_allclose(taylor(model, images)[0], model.index.collect(products).numpy(), rtol=1e-4, atol=1e-6)
 
 
 def test_input_gradients_integrate_the_gradient_of_the_summed_output(model, images):
     (clean, _), (degraded, _), *_ = images
-    fast = input_gradients(model, [(clean, degraded)], gauss_legendre(32))[0]
+    fast = input_gradients(model, [(clean, degraded)], quadrature("gausslegendre", 32))[0]
     total = {name: torch.zeros_like(value) for name, value in model.target.items()}
     for step in range(400):
         weights = {name: value.clone().requires_grad_() for name, value in model.target.items()}
@@ -200,27 +186,123 @@ def test_rules_refuse_what_they_cannot_do():
     assert not discriminate({"blur": np.zeros(2), "noise": np.zeros(2)}, "blur", "share").any()
 
 
-def test_weights_of_different_networks_are_refused(model):
-    other = {**model.target, "last.bias": torch.zeros(5)}
-    with pytest.raises(ValueError, match=r"last\.bias is \(3,\) and \(5,\)"):
-        PathModel(model.network, model.baseline, other, CPU)
-    missing = {name: value for name, value in model.target.items() if name != "last.bias"}
-    with pytest.raises(ValueError, match=r"last\.bias is \(3,\) and None"):
-        PathModel(model.network, model.baseline, missing, CPU)
+class Mixed(nn.Module):
+    """Everything at once: strided, dilated, grouped, transposed, normalised, attention, an MLP, a shared weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+        self.depthwise = nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=4)
+        self.norm = nn.BatchNorm2d(4)
+        self.layer_norm = nn.LayerNorm(4, eps=0.1)  # smooth, so that few nodes do
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.mlp = nn.Linear(4, 4)
+        self.pointwise, self.tied = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+        self.tied.weight = self.pointwise.weight
+        self.up = nn.ConvTranspose2d(4, 3, 4, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.tanh(self.norm(self.depthwise(self.down(x))))
+        tokens = self.layer_norm(y.flatten(2).transpose(1, 2))
+        tokens = tokens + self.mlp(self.attention(tokens, tokens, tokens, need_weights=False)[0])
+        y = y + tokens.transpose(1, 2).reshape(y.shape)
+        return x + self.up(torch.tanh(self.tied(torch.tanh(self.pointwise(y)))))
 
 
-def test_weights_that_are_not_finite_are_refused(model):
-    model.target["last.bias"][0] = float("inf")
-    with pytest.raises(ValueError, match=r"last\.bias are not finite"):
-        PathModel(model.network, model.baseline, model.target, CPU)
+@pytest.fixture
+def mixed():
+    torch.manual_seed(0)
+    network = Mixed().double()
+    baseline = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    target = {
+        name: value + 0.1 * torch.rand_like(value) if value.is_floating_point() else value
+        for name, value in baseline.items()
+    }
+    target["tied.weight"] = target["pointwise.weight"]
+    return network, baseline, target
 
 
-def test_load_model_refuses_files_of_different_networks(tmp_path):
-    small = TINY
-    large = NetworkSpec(params=NetworkParams(name="srresnet", width=6, depth=1), scale=2)
-    paths = [tmp_path / f"{name}.safetensors" for name in ("small", "large")]
-    for path, spec in zip(paths, (small, large), strict=True):
-        save_network(path, spec, build_network(spec).state_dict())
-    with pytest.raises(ValueError, match=r"small\.safetensors holds .* but .*large\.safetensors holds"):
-        load_model(paths[0], paths[1], CPU)
-    assert load_model(paths[0], paths[0], CPU).index.num_filters > 0
+def test_completeness_for_a_network_of_everything(mixed, images):
+    """Gains of the normalisations, running statistics, biases and shared weights all count."""
+    pairs = [(hr, hr.flip(3)) for _, hr in images]
+    compute = Compute(CPU.device, "fp64")
+    result, index = attribute(*mixed, images=pairs, num_nodes=64, compute=compute)
+    assert "attention.in_proj" in index.layers
+    assert "tied" not in index.layers
+    assert np.abs(result.changes).min() > 1
+    np.testing.assert_allclose(result.residuals, 0, atol=1e-7 * np.abs(result.changes).min())
+
+
+def test_left_out_layers_change_neither_the_others_nor_the_residuals(mixed, images):
+    pairs = [(hr, hr.flip(3)) for _, hr in images]
+    whole, index = attribute(*mixed, images=pairs, num_nodes=3)
+    part, left = attribute(*mixed, images=pairs, num_nodes=3, include=("up", "mlp"))
+    assert left.layers == ("mlp", "up")
+    kept = np.isin(np.array(index.layers)[index.layer_numbers], left.layers)
+    np.testing.assert_allclose(part.scores, whole.scores[:, kept], rtol=1e-5)
+    np.testing.assert_allclose(part.residuals, whole.residuals, rtol=1e-5)
+
+
+def test_a_channel_s_score_is_the_sum_of_its_kernels(mixed, images):
+    pairs = [(hr, hr.flip(3)) for _, hr in images]
+    kernels, index = attribute(*mixed, images=pairs, num_nodes=2)
+    channels, coarse = attribute(*mixed, images=pairs, num_nodes=2, granularity="channel")
+    layer, out_channel, _ = index.locate(np.arange(index.num_filters))
+    numbers = coarse.number(layer, out_channel, np.zeros_like(layer))
+    for row, fine in zip(channels.scores, kernels.scores, strict=True):
+        np.testing.assert_allclose(np.bincount(numbers, weights=fine), row, rtol=1e-4)
+
+
+def test_a_linear_layer_is_a_1x1_convolution():
+    torch.manual_seed(0)
+    linear, convolution = nn.Linear(3, 3), nn.Conv2d(3, 3, 1)
+    baseline = {name: value.detach() for name, value in linear.state_dict().items()}
+    target = {name: value + torch.rand_like(value) for name, value in baseline.items()}
+    x, y = torch.rand(1, 3, 4, 3), torch.rand(1, 3, 4, 3)
+    first, _ = attribute(linear, baseline, target, [(x, y)], num_nodes=2)
+    first_weights, last_weights = (
+        {name: value[..., None, None] if value.ndim == 2 else value for name, value in weights.items()}
+        for weights in (baseline, target)
+    )
+    moved = [(x.permute(0, 3, 1, 2), y.permute(0, 3, 1, 2))]
+    second, _ = attribute(convolution, first_weights, last_weights, moved, num_nodes=2)
+    np.testing.assert_allclose(first.scores, second.scores, rtol=1e-5)
+
+
+def test_auto_doubles_the_nodes_until_both_errors_are_small(model, images):
+    tight, loose = (
+        QuadratureParams(rule="auto", num_nodes=2, max_nodes=512, tolerance=tolerance) for tolerance in (0.01, 0.5)
+    )
+    rough, fine = faig(model, images, loose), faig(model, images, tight)
+    assert (rough.nodes == 4).all()  # one doubling at least
+    assert (fine.nodes >= rough.nodes).all()
+    assert fine.nodes.max() > 4
+    assert (np.abs(fine.residuals) <= 0.01 * np.abs(fine.changes)).all()
+    exact = faig(model, images, quadrature("gausslegendre", 400)).scores
+    assert (np.abs(fine.scores - exact).sum(1) <= 0.02 * exact.sum(1)).all()
+    stopped = faig(model, images, QuadratureParams(rule="auto", num_nodes=2, max_nodes=7, tolerance=1e-9))
+    assert (stopped.nodes == 4).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda lr, hr: (lr * torch.nan, hr), "image 0: the input is not finite"),
+        (lambda lr, hr: (lr, hr / 0), "image 0: the ground truth is not finite"),
+        (lambda lr, hr: (lr, hr[..., 1:]), r"makes \(1, 3, 16, 16\) of \(1, 3, 8, 8\), the ground truth asks for"),
+        (lambda lr, hr: (lr[:, :2], hr), r"image 0, \(1, 2, 8, 8\) and .* to have 3 channels"),
+        (lambda lr, hr: (lr[0], hr[0]), r"the input must be one image \(1, C, H, W\), not \(3, 8, 8\)"),
+    ],
+)
+def test_an_image_that_does_not_fit_is_refused(model, images, change, message):
+    with pytest.raises(ValueError, match=message):
+        faig(model, [change(*images[0])], quadrature("left", 1))
+
+
+def test_no_image_is_refused(model):
+    with pytest.raises(ValueError, match="no image"):
+        faig(model, [], quadrature("left", 1))
+
+
+def test_plain_rule_is_the_score_itself():
+    assert discriminate({"blur": np.array([1.0, 2.0])}, "blur", "plain").tolist() == [1, 2]

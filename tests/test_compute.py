@@ -6,7 +6,9 @@ from faig.networks import NetworkParams, NetworkSpec, build_network
 
 
 def params(**values):
-    return ComputeParams(**({"device": "auto", "precision": "auto", "threads": None, "workers": None} | values))
+    return ComputeParams(
+        **({"device": "auto", "precision": "auto", "threads": None, "workers": None, "launcher": None} | values)
+    )
 
 
 def test_auto_precision_is_bf16_only_where_the_hardware_has_it():

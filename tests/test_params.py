@@ -105,7 +105,7 @@ def test_the_committed_params_fit():
         ("finetune.ema_decay", 1.5),
         ("finetune.schedule", "linear"),
         ("score.rule", "sum"),
-        ("score.num_nodes", 0),
+        ("score.quadrature.num_nodes", 0),
         ("score.images", 16),
         ("mask.level", 1),
         ("mask.picture", -1),

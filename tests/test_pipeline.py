@@ -46,20 +46,24 @@ ALLOWED_IMPORTS: dict[str, set[str]] = {
     "crops": {"dead_leaves", "pairs", "params", "tensors"},
     # networks
     "compute": {"params"},
+    "processes": set(),
     "networks": {"files", "params"},
     "training": {"compute", "crops", "files", "pairs", "params", "patches", "progress", "quality"},
     # filters
     "filters": set(),
     "score_table": {"files", "filters"},
-    "attribution": {"compute", "crops", "filters", "networks", "params"},
-    "scoring": {"attribution", "score_table", "targets"},
-    "masking": {"attribution", "crops", "filters", "params", "quality", "score_table", "statistics"},
-    "prediction": {"attribution", "crops", "filters", "params", "statistics", "targets"},
+    "path": {"compute", "filters", "networks"},
+    "quadrature": {"params"},
+    "tiling": set(),
+    "attribution": {"compute", "crops", "filters", "params", "path", "quadrature", "tiling"},
+    "scoring": {"attribution", "path", "processes", "quadrature", "score_table", "targets"},
+    "masking": {"crops", "filters", "params", "path", "quality", "score_table", "statistics"},
+    "prediction": {"attribution", "crops", "filters", "params", "path", "quadrature", "statistics", "targets"},
     # results
     "quality": set(),
     "statistics": set(),
     "plots": {"files"},
-    "pictures": {"attribution", "masking", "plots", "quality", "score_table", "tensors"},
+    "pictures": {"masking", "path", "plots", "quality", "score_table", "tensors"},
     # the whole of params.yaml
     "pipeline": {
         "attribution",

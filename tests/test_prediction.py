@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 import torch
 
-from faig.attribution import PathModel, faig, gauss_legendre
+from faig.attribution import faig
 from faig.compute import Compute
 from faig.crops import CropParams
 from faig.masking import mask
 from faig.networks import NetworkParams, NetworkSpec, build_network
+from faig.path import PathModel
 from faig.prediction import LabelledCrop, PredictParams, detail, evaluate, overlap, predict, pseudo_scores, response
+from faig.quadrature import quadrature
 
 CLASSES: tuple[str, ...] = ("clean", "blur", "noise", "blur_noise")
 CENTRES: dict[str, tuple[float, float]] = {
@@ -153,7 +155,7 @@ def test_what_masking_does_to_the_detail(images: list[torch.Tensor], monkeypatch
 
 
 def test_pseudo_scores_are_faig_with_the_target_s_output_as_ground_truth(model: PathModel, images: list[torch.Tensor]):
-    nodes = gauss_legendre(3)
+    nodes = quadrature("gausslegendre", 3)
     with torch.no_grad():
         truth = [(lr, model.restore(model.target, lr)) for lr in images]
     together = pseudo_scores(model, images, nodes)

@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from faig.filters import FilterIndex, discovered
+from faig.filters import FilterIndex, Layer, discovered
 from faig.score_table import Key, read_discovered, read_metadata, write_scores
 
-INDEX = FilterIndex(layers=("first", "last"), shapes=((4, 3), (3, 4)))  # 24 filters
+INDEX = FilterIndex((Layer("first", "first.weight", 4, 3), Layer("last", "last.weight", 3, 4)))  # 24 filters
 
 
 @pytest.fixture

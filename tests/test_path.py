@@ -1,0 +1,87 @@
+"""Laws of the path between two sets of weights, for networks of all kinds."""
+
+import pytest
+import torch
+from conftest import CPU, TINY
+from torch import nn
+
+from faig.compute import Compute
+from faig.networks import NetworkParams, NetworkSpec, build_network, save_network
+from faig.path import PathModel, load_model
+
+
+def test_weights_of_different_networks_are_refused(model):
+    other = {**model.target, "last.bias": torch.zeros(5)}
+    with pytest.raises(ValueError, match=r"last\.bias is \(3,\) and \(5,\)"):
+        PathModel(model.network, model.baseline, other, CPU)
+    missing = {name: value for name, value in model.target.items() if name != "last.bias"}
+    with pytest.raises(ValueError, match=r"last\.bias is \(3,\) and None"):
+        PathModel(model.network, model.baseline, missing, CPU)
+
+
+def test_weights_that_are_not_finite_are_refused(model):
+    model.target["last.bias"][0] = float("inf")
+    with pytest.raises(ValueError, match=r"last\.bias are not finite"):
+        PathModel(model.network, model.baseline, model.target, CPU)
+
+
+def test_load_model_refuses_files_of_different_networks(tmp_path):
+    small = TINY
+    large = NetworkSpec(params=NetworkParams(name="srresnet", width=6, depth=1), scale=2)
+    paths = [tmp_path / f"{name}.safetensors" for name in ("small", "large")]
+    for path, spec in zip(paths, (small, large), strict=True):
+        save_network(path, spec, build_network(spec).state_dict())
+    with pytest.raises(ValueError, match=r"small\.safetensors holds .* but .*large\.safetensors holds"):
+        load_model(paths[0], paths[1], CPU)
+    assert load_model(paths[0], paths[0], CPU).index.num_filters > 0
+
+
+def test_weights_of_another_network_are_refused(model):
+    other = build_network(NetworkSpec(params=NetworkParams(name="srresnet", width=6, depth=1), scale=2))
+    with pytest.raises(ValueError, match=r"of another network: first\.weight is \(4, 3, 3, 3\), but \(6, 3, 3, 3\)"):
+        PathModel(other, model.baseline, model.target, CPU)
+
+
+def test_the_given_network_stays_as_it_is(tiny_network, model):
+    before = {name: value.clone() for name, value in tiny_network.state_dict().items()}
+    PathModel(tiny_network.train(), model.baseline, model.target, CPU)
+    assert tiny_network.training
+    for name, value in tiny_network.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_batch_norm_is_pytorch_s_own_and_its_statistics_move():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 3, 3)).eval()
+    baseline = network.state_dict()
+    target = {
+        name: value + 0.1 * torch.rand_like(value) if value.is_floating_point() else value + 7
+        for name, value in baseline.items()
+    }
+    model = PathModel(network, baseline, target, CPU)
+    assert {"1.running_mean", "1.running_var", "1.weight"} <= set(model.moving)
+    x = torch.rand(1, 3, 9, 9)
+    network.load_state_dict(target)
+    torch.testing.assert_close(model.restore(model.target, x), network(x))
+
+
+def test_shared_weights_move_together_and_must_agree():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3))
+    network[1].weight = network[0].weight
+    baseline = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    target = {name: value + 0.1 for name, value in baseline.items()}
+    model = PathModel(network, baseline, target, CPU)
+    assert list(model.baseline) == ["0.weight", "0.bias", "1.bias"]
+    network.load_state_dict(target)
+    x = torch.rand(1, 3, 9, 9)
+    torch.testing.assert_close(model.restore(model.target, x), network(x))
+    with pytest.raises(ValueError, match=r"shares 0\.weight with 1\.weight, but the target's values differ"):
+        PathModel(network, baseline, {**target, "1.weight": baseline["1.weight"]}, CPU)
+
+
+def test_fp64_is_computed_in_fp64(model):
+    exact = PathModel(build_network(TINY), model.baseline, model.target, Compute(CPU.device, "fp64"))
+    x = torch.rand(1, 3, 8, 8)
+    assert exact.restore(exact.target, x).dtype == torch.float64
+    torch.testing.assert_close(exact.restore(exact.target, x).float(), model.restore(model.target, x))

@@ -1,0 +1,105 @@
+"""Laws of scoring in several processes: the same scores, and an error in one of them ends all."""
+
+import os
+import subprocess
+import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from faig.processes import Group, process_group
+from stages.cli import relaunched
+
+ROOT = Path(__file__).parents[1]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+SCRIPT = """
+import sys
+import numpy as np, torch
+from conftest import TINY, noise
+from faig.attribution import ScoreParams
+from faig.compute import Compute
+from faig.crops import CropParams
+from faig.networks import build_network
+from faig.path import PathModel
+from faig.processes import process_group
+from faig.quadrature import QuadratureParams
+from faig.scoring import score_filters
+from faig.targets import TargetParams
+
+compute = Compute(torch.device("cpu"), "fp32")
+crops = CropParams(num=1, size=16)
+params = ScoreParams(
+    images=crops, dead_leaves=crops, rule="share", num_random=1,
+    quadrature=QuadratureParams(rule="gausslegendre", num_nodes=2, max_nodes=2, tolerance=0.1),
+)
+network, generator = build_network(TINY, seed=1), torch.Generator().manual_seed(2)
+baseline = {name: 0.2 * noise(value, generator) for name, value in network.state_dict().items()}
+target = {name: value + 0.05 * noise(value, generator) for name, value in baseline.items()}
+sizes = ((1, 3, 8, 8), (1, 3, 16, 16))
+images = [tuple(torch.rand(size, generator=generator) for size in sizes) for _ in range(3)]
+moved = {name: [(lr * share, hr) for lr, hr in images] for name, share in (("clean", 1), ("blur", 0.6), ("noise", 0.8))}
+settings = TargetParams(mixture={"blur": 1.0}, attribute=("blur", "noise"), effort=1.0)
+with process_group(compute.device) as group:
+    if sys.argv[2] == "fail" and group.rank == 1:
+        raise ValueError("this process is broken")
+    model = PathModel(network, baseline, target, compute)
+    scores, _ = score_filters(model, moved, settings, params, np.random.default_rng(0), group, lambda _: None)
+    if group.is_writer:
+        np.savez(sys.argv[1], **{f"{key.method}_{key.degradation}": value for key, value in scores.items()})
+"""
+
+
+def run(launcher: list[str], output: Path, mode: str) -> subprocess.CompletedProcess[str]:
+    script = output.with_suffix(".py")
+    script.write_text(SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
+    command = [*launcher, str(script), str(output), mode]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_two_processes_score_as_one_does(tmp_path):
+    one, two = tmp_path / "one.npz", tmp_path / "two.npz"
+    for launcher, output in (([sys.executable], one), (TORCHRUN, two)):
+        assert run(launcher, output, "work").returncode == 0
+    first, second = np.load(one), np.load(two)
+    assert set(first) == set(second)
+    for name in first:
+        np.testing.assert_allclose(second[name], first[name], rtol=1e-6, atol=1e-12)
+
+
+def test_a_process_that_fails_ends_all_and_nothing_is_written(tmp_path):
+    result = run(TORCHRUN, tmp_path / "scores.npz", "fail")
+    assert result.returncode != 0
+    assert "this process is broken" in result.stderr
+    assert not (tmp_path / "scores.npz").exists()
+
+
+def test_items_are_shared_out_each_to_one_process():
+    groups = [Group(rank, 3, torch.device("cpu")) for rank in range(3)]
+    shares = [group.share(range(7)) for group in groups]
+    assert sorted(item for share in shares for item in share) == list(range(7))
+    assert [group.is_writer for group in groups] == [True, False, False]
+
+
+def test_alone_a_sum_is_the_value_itself(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with process_group(torch.device("cpu")) as group:
+        assert group.sum(np.array([1.0, 2.0], dtype=np.float32)).tolist() == [1, 2]
+
+
+def test_without_a_launcher_or_under_torchrun_nothing_is_started(monkeypatch):
+    assert not relaunched(None)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    assert not relaunched("/not/there")
+
+
+def test_a_launcher_that_cannot_start_or_fails_is_an_error(monkeypatch):
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", ModuleSpec("stages.score", None))
+    with pytest.raises(ValueError, match="cannot be started"):
+        relaunched("/not/there")
+    with pytest.raises(ValueError, match=r"failed \(status 1\): see above"):
+        relaunched("false")
