@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from faig.attribution import (
+    Attribution,
     attribute,
     discriminate,
     faig,
@@ -306,3 +310,12 @@ def test_no_image_is_refused(model):
 
 def test_plain_rule_is_the_score_itself():
     assert discriminate({"blur": np.array([1.0, 2.0])}, "blur", "plain").tolist() == [1, 2]
+
+
+def test_the_example_of_the_readme_runs():
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text[text.index("## Use it from Python") :], re.DOTALL)
+    assert len(blocks) == 2
+    names: dict[str, object] = {}
+    exec("\n".join(blocks), names)
+    assert isinstance(names["result"], Attribution)

@@ -1,0 +1,120 @@
+"""What the benchmarks share: two realistic sets of weights, clocks, the machine's description, results as JSON."""
+
+import json
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from faig.compute import Compute, ComputeParams, has_native_bf16, resolve
+from faig.dead_leaves import DeadLeavesParams, dead_leaves
+from faig.networks import NetworkParams, NetworkSpec, build_network
+from faig.tensors import to_tensor
+
+RESULTS = Path(__file__).parent / "results"
+DEGRADATIONS = ("blur", "noise")
+Weights = dict[str, Tensor]
+
+
+def compute(precision: str = "auto") -> Compute:
+    """CPU or CUDA, whichever there is."""
+    wishes = {"device": "auto", "precision": precision, "threads": None, "workers": None, "launcher": None}
+    return resolve(ComputeParams(**wishes))
+
+
+def photograph(height: int, width: int, seed: int) -> Tensor:
+    """A dead-leaves image (1, 3, H, W) in [0, 1]."""
+    size = max(height, width)
+    params = DeadLeavesParams(
+        num_images=1, size=size, supersampling=1, min_radius=3.0, max_radius=size / 3, exponent=2.6
+    )
+    return to_tensor(dead_leaves(params, seed, "benchmark"))[..., :height, :width]
+
+
+def degrade(hr: Tensor, degradation: str, seed: int) -> Tensor:
+    """x2 input: box-blurred three times (near a Gaussian of sigma 2.4 HR pixels) or with Gaussian noise of 0.1."""
+    if degradation == "blur":
+        for _ in range(3):
+            hr = functional.avg_pool2d(hr, 5, stride=1, padding=2, count_include_pad=False)
+    lr = functional.avg_pool2d(hr, 2)
+    if degradation == "noise":
+        lr = lr + 0.1 * torch.randn(lr.shape, generator=torch.Generator().manual_seed(seed))
+    return lr.clamp(0, 1)
+
+
+def pairs(height: int, width: int, seed: int = 0) -> dict[str, list[tuple[Tensor, Tensor]]]:
+    """By degradation one input (1, 3, height, width) and its ground truth, of the same image."""
+    hr = photograph(2 * height, 2 * width, seed)
+    return {name: [(degrade(hr, name, seed), hr)] for name in DEGRADATIONS}
+
+
+def trained(width: int, depth: int, steps: int = 40) -> tuple[nn.Module, Weights, Weights]:
+    """SRResNet x2 and two sets of weights: after ``steps`` steps on clean, and as many more on degraded patches."""
+    network = build_network(NetworkSpec(params=NetworkParams(name="srresnet", width=width, depth=depth), scale=2), 0)
+    network.to(memory_format=torch.channels_last)  # pyright: ignore
+    optimizer = torch.optim.Adam(network.parameters(), lr=5e-4)
+    hr = torch.cat([photograph(64, 64, seed) for seed in range(8)])
+    found = []
+    for inputs in ([functional.avg_pool2d(hr, 2)], [degrade(hr, name, 0) for name in DEGRADATIONS]):
+        for step in range(steps):
+            optimizer.zero_grad()
+            functional.l1_loss(network(inputs[step % len(inputs)]), hr).backward()
+            optimizer.step()
+        found.append({name: value.detach().clone() for name, value in network.state_dict().items()})
+    return network, found[0], found[1]
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Wall-clock time of one call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median, smallest and largest."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def peak_gib() -> float:
+    """Largest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "linux" else 2**30)
+
+
+def agreement(first: np.ndarray, second: np.ndarray, share: float = 0.01) -> float:
+    """Share of the top 1 % of one score vector that is in the other's."""
+    count = round(len(first) * share)
+    return len(np.intersect1d(np.argsort(-first)[:count], np.argsort(-second)[:count])) / count
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on."""
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "cores": len(names),
+        "threads": torch.get_num_threads(),
+        "native_bf16": has_native_bf16(torch.device("cpu")),
+        "cuda": cuda,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def write(name: str, results: dict[str, Any]) -> None:
+    """Print the results and keep them under benchmarks/results."""
+    text = json.dumps({"machine": machine(), **results}, indent=2)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    print(text)

@@ -1,0 +1,65 @@
+"""How the cost grows with images, image size, filters and processes: ``python -m benchmarks.scaling``."""
+
+import os
+import subprocess
+import sys
+
+import click
+import torch
+
+from benchmarks.common import compute, pairs, seconds, spread, trained, write
+from faig.attribution import faig
+from faig.path import PathModel
+from faig.processes import process_group
+from faig.quadrature import quadrature
+
+NODES = quadrature("gausslegendre", 4)
+
+
+def cost(width: int, depth: int, size: int, num_images: int) -> tuple[float, int]:
+    """Seconds of FAIG, and the number of filters."""
+    network, baseline, target = trained(width, depth, steps=2)
+    model = PathModel(network, baseline, target, compute())
+    images = [pairs(size, size, seed)["blur"][0] for seed in range(num_images)]
+    faig(model, images[:1], NODES)
+    return seconds(lambda: faig(model, images, NODES)), model.index.num_filters
+
+
+@click.command()
+@click.option("--runs", default=3)
+@click.option("--worker", is_flag=True, hidden=True, help="share 8 images out among the processes and print the time")
+def main(runs: int, worker: bool) -> None:
+    """Measure and write results/scaling.json."""
+    if worker:
+        torch.set_num_threads(1)
+        with process_group(torch.device("cpu")) as group:
+            network, baseline, target = trained(32, 8, steps=2)
+            model = PathModel(network, baseline, target, compute())
+            images = group.share([pairs(64, 64, seed)["blur"][0] for seed in range(8)])
+            faig(model, images[:1], NODES)
+            group.sum(torch.zeros(1).numpy())
+            elapsed = seconds(lambda: group.sum(faig(model, images, NODES).scores.sum(axis=0)))
+            if group.is_writer:
+                click.echo(elapsed)
+        return
+    results: dict[str, object] = {}
+    for name, cases in {
+        "images": [(32, 8, 64, number) for number in (1, 2, 4)],
+        "size": [(32, 8, size, 1) for size in (32, 64, 128)],
+        "filters": [(width, 8, 64, 1) for width in (16, 32, 64)],
+    }.items():
+        results[name] = [dict(zip(("case", "seconds", "filters"), (case, *cost(*case)), strict=True)) for case in cases]
+    environment, times = {**os.environ, "OMP_NUM_THREADS": "1"}, {1: [], 2: []}
+    for _ in range(runs):
+        for number, found in times.items():
+            launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number)]
+            command = [sys.executable, *launcher, "-m", "benchmarks.scaling", "--worker"]
+            result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+            found.append(float(result.stdout.split()[-1]))
+    ratios = [one / two for one, two in zip(*times.values(), strict=True)]
+    processes = {"one": spread(times[1]), "two": spread(times[2]), "speedup": spread(ratios)}
+    write("scaling", {**results, "processes": processes})
+
+
+if __name__ == "__main__":
+    main()

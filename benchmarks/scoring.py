@@ -1,0 +1,100 @@
+"""Scoring both degradations against the authors' procedure: ``python -m benchmarks.scoring``.
+
+The rival, written from its description: for each of the two rankings it integrates both degradations, by 100 left
+endpoints, building the network anew at each, one image at a time, in fp32, in PyTorch's default layout. Its steps cost
+the same, so some are timed and the whole is their median times 400. Ours is run as a whole, in the same process.
+"""
+
+import subprocess
+import sys
+
+import click
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.common import DEGRADATIONS, agreement, compute, pairs, peak_gib, seconds, spread, trained, write
+from faig.attribution import discriminate, faig
+from faig.networks import NetworkParams, NetworkSpec, build_network
+from faig.path import PathModel
+from faig.quadrature import quadrature
+from faig.tiling import Tiles, find_halo
+
+WIDTH, DEPTH = 64, 16
+AUTHORS_PASSES = 2 * 2 * 100
+
+
+def authors_step(baseline: dict[str, Tensor], target: dict[str, Tensor], place: float, lr: Tensor, hr: Tensor) -> None:
+    """One of the authors' steps: network, interpolated weights, squared error, gradients, product with the change."""
+    network = build_network(NetworkSpec(params=NetworkParams(name="srresnet", width=WIDTH, depth=DEPTH), scale=2), 0)
+    network.load_state_dict(
+        {name: (value + place * (target[name] - value)).contiguous() for name, value in baseline.items()}
+    )
+    (network(lr) - hr).square().sum().backward()
+    for name, value in network.named_parameters():
+        assert value.grad is not None
+        value.grad.mul(target[name] - baseline[name])
+
+
+@click.command()
+@click.option("--size", "sizes", type=int, multiple=True, default=(128, 256), help="inputs of size x size")
+@click.option("--nodes", default=12)
+@click.option("--steps", default=5, help="of the rival's steps, timed")
+@click.option("--reference-size", default=64, help="input that accuracy is measured on")
+@click.option("--reference-nodes", default=200)
+@click.option("--memory", hidden=True, default="", help="only score one input, HEIGHTxWIDTH[:tile], and print the peak")
+def main(
+    sizes: tuple[int, ...], nodes: int, steps: int, reference_size: int, reference_nodes: int, memory: str
+) -> None:
+    """Measure and write results/scoring.json."""
+    network, baseline, target = trained(WIDTH, DEPTH)
+    model = PathModel(network, baseline, target, compute())
+    if memory:
+        shape, _, tile = memory.partition(":")
+        height, width = map(int, shape.split("x"))
+        halo = find_halo(lambda x: model.restore(model.target, x), 3) if tile else 0
+        tiles = Tiles(size=int(tile), halo=halo) if tile else None
+        faig(model, pairs(height, width)["blur"], quadrature("left", 1), tiles)
+        print(peak_gib())
+        return
+    results: dict[str, object] = {"nodes": nodes}
+    for size in sizes:
+        images = pairs(size, size)
+        [(lr, hr)] = images["blur"]
+        ours = seconds(
+            lambda images=images: [
+                faig(model, images[name], quadrature("gausslegendre", nodes)) for name in DEGRADATIONS
+            ]
+        )
+        times = [
+            seconds(lambda lr=lr, hr=hr, n=n: authors_step(baseline, target, n / 100, lr, hr)) for n in range(steps + 1)
+        ]
+        rival = spread([AUTHORS_PASSES * value for value in times[1:]])
+        results[f"{size}x{size}"] = {
+            "seconds": ours,
+            "authors_seconds": rival,
+            "speedup": {name: value / ours for name, value in rival.items()},
+        }
+        click.echo(f"{size}: {results[f'{size}x{size}']}", err=True)
+    images = pairs(reference_size, reference_size)
+    scores = {}
+    for count in (nodes, reference_nodes):
+        both = {name: faig(model, images[name], quadrature("gausslegendre", count)).scores[0] for name in DEGRADATIONS}
+        scores[count] = {name: (both[name], discriminate(both, name, "difference")) for name in DEGRADATIONS}
+    found, exact = scores[nodes], scores[reference_nodes]
+    errors = {n: float(np.linalg.norm(found[n][0] - exact[n][0]) / np.linalg.norm(exact[n][0])) for n in DEGRADATIONS}
+    results |= {
+        "reference": {"size": reference_size, "nodes": reference_nodes, "precision": model.compute.precision},
+        "relative_error": max(errors.values()),
+        "top1_agreement": min(agreement(found[n][1], exact[n][1]) for n in DEGRADATIONS),
+        "speedup": min(results[f"{size}x{size}"]["speedup"]["median"] for size in sizes),  # pyright: ignore
+    }
+    peaks = {}
+    for case in ("256x256", "678x1020:256"):
+        command = [sys.executable, "-m", "benchmarks.scoring", "--memory", case]
+        peaks[case] = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    write("scoring", {**results, "peak_memory_gib": peaks, "threads": torch.get_num_threads()})
+
+
+if __name__ == "__main__":
+    main()
