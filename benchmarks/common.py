@@ -26,9 +26,9 @@ Weights = dict[str, Tensor]
 
 
 def compute(precision: str = "auto") -> Compute:
-    """CPU or CUDA, whichever there is."""
+    """CPU or CUDA, whichever there is, as the score stage chooses."""
     wishes = {"device": "auto", "precision": precision, "threads": None, "workers": None, "launcher": None}
-    return resolve(ComputeParams(**wishes))
+    return resolve(ComputeParams(**wishes)).for_gradients()
 
 
 def photograph(height: int, width: int, seed: int) -> Tensor:

@@ -38,7 +38,7 @@ def authors_step(baseline: dict[str, Tensor], target: dict[str, Tensor], place: 
 
 @click.command()
 @click.option("--size", "sizes", type=int, multiple=True, default=(128, 256), help="inputs of size x size")
-@click.option("--nodes", default=12)
+@click.option("--nodes", default=8)
 @click.option("--steps", default=5, help="of the rival's steps, timed")
 @click.option("--reference-size", default=64, help="input that accuracy is measured on")
 @click.option("--reference-nodes", default=200)

@@ -2,8 +2,8 @@
 
 import os
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +24,18 @@ class ComputeParams:
 
 @dataclass(frozen=True)
 class Compute:
-    """A resolved choice of device and precision."""
+    """A resolved choice of device and precision; ``channels_last``: the memory layout of images and their weights."""
 
     device: torch.device
     precision: Literal["bf16", "fp32", "fp64"]
+    channels_last: bool = False
+
+    def for_gradients(self) -> Self:
+        """The same for weight gradients of one image at a time, which CPUs without bf16 compute slower channels-last.
+
+        Measured by benchmarks/scoring.py at fp32: two to three times slower, although forward passes are faster.
+        """
+        return replace(self, channels_last=self.device.type == "cuda" or self.precision == "bf16")
 
     def autocast(self) -> AbstractContextManager[object]:
         """Context in which convolutions run in the chosen precision; weights and accumulation stay fp32."""
@@ -39,19 +47,20 @@ class Compute:
         return torch.float64 if self.precision == "fp64" else torch.float32
 
     def cast(self, value: Tensor) -> Tensor:
-        """A copy on the device, detached, of type ``dtype``; (., ., ., .) channels-last."""
-        layout = torch.channels_last if value.ndim == 4 else torch.contiguous_format
-        return value.detach().to(self.device, self.dtype).clone(memory_format=layout)
+        """A copy on the device, detached, of type ``dtype``."""
+        return value.detach().to(self.device, self.dtype).clone(memory_format=self._layout(value))
 
     def place(self, value: Tensor) -> Tensor:
-        """An input on the device, of type ``dtype``; an image batch (N, C, H, W) channels-last."""
-        layout = torch.channels_last if value.ndim == 4 else torch.preserve_format
-        return value.to(self.device, self.dtype, memory_format=layout)
+        """An input on the device, of type ``dtype``."""
+        return value.to(self.device, self.dtype, memory_format=self._layout(value))
+
+    def _layout(self, value: Tensor) -> torch.memory_format:
+        return torch.channels_last if self.channels_last and value.ndim == 4 else torch.contiguous_format
 
     def place_network(self, network: nn.Module) -> nn.Module:
-        """The network on the device, of type ``dtype``; channels-last where its weights are of images."""
+        """The network on the device, of type ``dtype``; weights of volumes keep their layout."""
         network.to(self.device, self.dtype)
-        if all(value.ndim != 5 for value in network.parameters()):
+        if self.channels_last and all(value.ndim != 5 for value in network.parameters()):
             network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         return network
 
@@ -84,4 +93,4 @@ def resolve(params: ComputeParams) -> Compute:
     precision = params.precision
     if precision == "auto":
         precision = "bf16" if has_native_bf16(device) else "fp32"
-    return Compute(device=device, precision=precision)
+    return Compute(device=device, precision=precision, channels_last=True)

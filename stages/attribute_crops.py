@@ -25,7 +25,8 @@ from stages.prediction_crops import read_prediction_crops
 def main(hr: Path, lr: Path, baseline: Path, network: Path, output: Path) -> None:
     """Attribute the calibration and test crops of all classes."""
     params = load_params("predict", PredictParams)
-    model = load_model(baseline, network, resolve(load_params("compute", ComputeParams)))
+    compute = resolve(load_params("compute", ComputeParams)).for_gradients()
+    model = load_model(baseline, network, compute)
     nodes = quadrature("gausslegendre", params.num_nodes)
     crops = read_prediction_crops(hr, lr, params)
     scores = [pseudo_scores(model, [crop.lr], nodes)[0] for crop in track(crops, "attribute_crops")]

@@ -39,7 +39,7 @@ def main(target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: 
     if relaunched(wishes.launcher):
         return
     settings, seed = load_params(f"targets.{target}", TargetParams), load_params("seed", Seed)
-    compute = resolve(wishes)
+    compute = resolve(wishes).for_gradients()
     with process_group(compute.device) as group:
         model = load_model(baseline, network, compute)
         train, _ = split_pairs(read_entries(pairs), hr, lr)

@@ -105,6 +105,14 @@ def test_scores_are_per_image(model, images):
         np.testing.assert_allclose(row, faig(model, [image], quadrature("gausslegendre", 3)).scores[0], rtol=1e-5)
 
 
+def test_the_memory_layout_changes_no_score(model, images):
+    other = PathModel(
+        model.network, model.baseline, model.target, Compute(CPU.device, CPU.precision, channels_last=True)
+    )
+    nodes = quadrature("gausslegendre", 2)
+    np.testing.assert_allclose(faig(other, images, nodes).scores, faig(model, images, nodes).scores, rtol=1e-4)
+
+
 def test_no_change_of_weights_gives_zero_scores(model, images):
     still = PathModel(build_network(TINY), model.target, model.target, CPU)
     attribution = faig(still, images, quadrature("gausslegendre", 2))

@@ -46,3 +46,11 @@ def test_bf16_is_close_to_fp32_and_weights_stay_fp32():
             outputs.append(network(compute.place(lr)).float())
     torch.testing.assert_close(outputs[0], outputs[1], atol=0.03, rtol=0.03)
     assert {value.dtype for value in network.state_dict().values()} == {torch.float32}
+
+
+def test_gradients_of_single_images_are_taken_contiguous_where_bf16_is_not_native():
+    resolved = resolve(params(device="cpu", precision="fp32"))
+    assert resolved.place(torch.rand(1, 3, 8, 8)).is_contiguous(memory_format=torch.channels_last)
+    assert resolved.for_gradients().place(torch.rand(1, 3, 8, 8)).is_contiguous()
+    assert resolved.for_gradients().precision == "fp32"
+    assert resolve(params(device="cpu", precision="bf16")).for_gradients().channels_last

@@ -3,6 +3,8 @@
 import importlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from faig.params import read_params
 from stages import check as check_stage
+from stages import list_imports
 from stages import tidy as tidy_stage
 from stages.cli import checkpoint_folder, complete_folder, path_option, stage
 from stages.outputs import write_csv, write_json, write_parquet
@@ -156,7 +159,7 @@ def test_a_stage_explains_its_options(name: str):
     assert all(parameter.help for parameter in command.params)
 
 
-@pytest.mark.parametrize("name", sorted(set(STAGES) - {"check", "tidy", "prepare"}))
+@pytest.mark.parametrize("name", sorted(set(STAGES) - {"list_imports", "check", "tidy", "prepare"}))
 def test_a_stage_run_before_its_inputs_exist_says_what_is_missing(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -240,3 +243,69 @@ def test_check_refuses_a_value_out_of_range_and_writes_nothing(project: Path):
     assert result.exit_code == 1
     assert "params.yaml: mask_ratio = 3: " in result.output
     assert not Path("data/checked.txt").exists()
+
+
+# Lists of imports
+
+
+def lists_of(folder: Path) -> dict[str, str]:
+    result = run(list_imports.main, "--output", str(folder))
+    assert result.exit_code == 0, result.output
+    return {path.stem: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+
+
+@pytest.fixture
+def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the project's own modules, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for package in ("faig", "stages"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def test_a_list_names_what_python_imports(code: Path):
+    """Importing each script in turn, with no module of the project left from the one before."""
+    own = "[name for name in sys.modules if name.startswith(('faig.', 'stages.'))]"
+    text = f"import importlib, json, sys\nfound = {{}}\nfor stage in {sorted(STAGES)}:\n"
+    text += f"    importlib.import_module('stages.' + stage)\n    found[stage] = {own}\n"
+    text += "    for name in found[stage]: del sys.modules[name]\nprint(json.dumps(found))"
+    printed = subprocess.run([sys.executable, "-c", text], cwd=code, capture_output=True, text=True, check=True).stdout
+    lists = lists_of(code / "lists")
+    for script, modules in json.loads(printed).items():
+        listed = [line.split()[1] for line in lists[script].splitlines()]
+        assert sorted(listed) == sorted(f"{name.replace('.', '/')}.py" for name in modules)
+
+
+def test_a_changed_module_changes_the_lists_of_those_that_import_it_and_no_others(code: Path):
+    before = lists_of(code / "lists")
+    assert lists_of(code / "lists") == before
+    with (code / "faig" / "score_table.py").open("a", encoding="utf-8") as module:
+        module.write("# a remark\n")
+    after = lists_of(code / "lists")
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed & set(STAGES) == {"check", "score", "mask", "sweep", "predict"}
+
+
+def test_an_import_inside_a_function_counts(code: Path):
+    before = lists_of(code / "lists")["pair"]
+    assert "faig/quality.py" not in before
+    with (code / "faig" / "pairs.py").open("a", encoding="utf-8") as module:
+        module.write("\n\ndef late():\n    import faig.quality\n")
+    assert "faig/quality.py" in lists_of(code / "lists")["pair"]
+
+
+def test_a_module_that_is_not_python_is_named_and_the_lists_stay(code: Path):
+    before = lists_of(code / "lists")
+    (code / "faig" / "pairs.py").write_text("def (:\n", encoding="utf-8")
+    result = run(list_imports.main, "--output", "lists")
+    assert result.exit_code == 1
+    assert "faig/pairs.py, line 1: " in result.output
+    assert {path.stem: path.read_text(encoding="utf-8") for path in (code / "lists").iterdir()} == before
+
+
+def test_lists_of_no_project_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    result = run(list_imports.main, "--output", "lists")
+    assert result.exit_code == 1
+    assert "run this in the project's folder" in result.output
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,65 @@
+"""List the modules that each script imports, directly or not, with a digest of each.
+
+DVC does not follow Python imports. A stage depends on its script's list instead, so it runs again when any module of
+the list changes, and only then.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from stages.cli import complete_folder, path_option, stage
+
+PACKAGES = ("faig", "stages")
+"""Folders of the project's own modules, beside params.yaml."""
+
+
+@stage
+@path_option("output", "folder of lists, one per module in stages/")
+def main(output: Path) -> None:
+    """List the imports of every script."""
+    scripts = sorted(Path("stages").glob("[!_]*.py"))
+    if not scripts:
+        raise ValueError("stages/ holds no script: run this in the project's folder")
+    with complete_folder(output) as folder:
+        for script in scripts:
+            digests = {module: hashlib.sha256(module.read_bytes()).hexdigest() for module in closure(script)}
+            lines = [f"{digests[module]} {module.as_posix()}\n" for module in sorted(digests)]
+            (folder / f"{script.stem}.txt").write_text("".join(lines), encoding="utf-8")
+
+
+def closure(script: Path) -> set[Path]:
+    """A module and all of the project that it imports, directly or not."""
+    found: set[Path] = set()
+    todo = [script]
+    while todo:
+        module = todo.pop()
+        if module not in found:
+            found.add(module)
+            todo += imports(module)
+    return found
+
+
+def imports(module: Path) -> Iterator[Path]:
+    """The project's modules that a module imports itself, anywhere in its text.
+
+    Raises:
+        ValueError: the module is not Python.
+    """
+    try:
+        nodes = list(ast.walk(ast.parse(module.read_text(encoding="utf-8"))))
+    except SyntaxError as error:
+        raise ValueError(f"{module}, line {error.lineno}: {error.msg}") from error
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    for name in names:
+        path = Path(*name.split(".")).with_suffix(".py")
+        if path.parts[0] in PACKAGES and path.is_file():
+            yield path
+
+
+if __name__ == "__main__":
+    main()
