@@ -1,4 +1,4 @@
-"""The score table at the paper's size: ``python -m benchmarks.parquet``; the rival is pandas with its defaults."""
+"""The score table at the paper's size: ``python benchmarks/parquet.py``; the rival is pandas with its defaults."""
 
 import tempfile
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 import numpy as np
 import pandas as pd
+from common import seconds, spread, write
 
-from benchmarks.common import seconds, spread, write
 from faig.filters import FilterIndex
 from faig.networks import SRResNet
 from faig.score_table import Key, read_discovered, write_scores

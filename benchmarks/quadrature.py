@@ -1,9 +1,9 @@
-"""Accuracy against nodes and rules: ``python -m benchmarks.quadrature``; against 200 Gauss-Legendre nodes in fp64."""
+"""Accuracy against nodes and rules: ``python benchmarks/quadrature.py``; against 200 Gauss-Legendre nodes in fp64."""
 
 import click
 import numpy as np
+from common import DEGRADATIONS, agreement, compute, pairs, seconds, trained, write
 
-from benchmarks.common import DEGRADATIONS, agreement, compute, pairs, seconds, trained, write
 from faig.attribution import faig
 from faig.path import PathModel
 from faig.quadrature import quadrature

@@ -1,4 +1,4 @@
-"""How the cost grows with images, image size, filters and processes: ``python -m benchmarks.scaling``."""
+"""How the cost grows with images, image size, filters and processes: ``python benchmarks/scaling.py``."""
 
 import os
 import subprocess
@@ -6,8 +6,8 @@ import sys
 
 import click
 import torch
+from common import compute, pairs, seconds, spread, trained, write
 
-from benchmarks.common import compute, pairs, seconds, spread, trained, write
 from faig.attribution import faig
 from faig.path import PathModel
 from faig.processes import process_group
@@ -53,7 +53,7 @@ def main(runs: int, worker: bool) -> None:
     for _ in range(runs):
         for number, found in times.items():
             launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number)]
-            command = [sys.executable, *launcher, "-m", "benchmarks.scaling", "--worker"]
+            command = [sys.executable, *launcher, __file__, "--worker"]
             result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
             found.append(float(result.stdout.split()[-1]))
     ratios = [one / two for one, two in zip(*times.values(), strict=True)]

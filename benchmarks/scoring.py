@@ -1,4 +1,4 @@
-"""Scoring both degradations against the authors' procedure: ``python -m benchmarks.scoring``.
+"""Scoring both degradations against the authors' procedure: ``python benchmarks/scoring.py``.
 
 The rival, written from its description: for each of the two rankings it integrates both degradations, by 100 left
 endpoints, building the network anew at each, one image at a time, in fp32, in PyTorch's default layout. Its steps cost
@@ -7,14 +7,15 @@ the same, so some are timed and the whole is their median times 400. Ours is run
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import click
 import numpy as np
 import torch
-from torch import Tensor
+from common import DEGRADATIONS, agreement, compute, pairs, peak_gib, seconds, spread, trained, write
+from torch import Tensor, nn
 
-from benchmarks.common import DEGRADATIONS, agreement, compute, pairs, peak_gib, seconds, spread, trained, write
-from faig.attribution import discriminate, faig
+from faig.attribution import discriminate, faig, taylor
 from faig.networks import NetworkParams, NetworkSpec, build_network
 from faig.path import PathModel
 from faig.quadrature import quadrature
@@ -34,6 +35,19 @@ def authors_step(baseline: dict[str, Tensor], target: dict[str, Tensor], place: 
     for name, value in network.named_parameters():
         assert value.grad is not None
         value.grad.mul(target[name] - baseline[name])
+
+
+def layouts(
+    network: nn.Module, baseline: dict[str, Tensor], target: dict[str, Tensor], size: int, steps: int
+) -> dict[str, dict[str, float]]:
+    """Seconds of one node of one image in either memory layout, run in turns."""
+    times: dict[bool, list[float]] = {False: [], True: []}
+    models = {last: PathModel(network, baseline, target, replace(compute(), channels_last=last)) for last in times}
+    image = pairs(size, size)["blur"]
+    for _ in range(steps):
+        for last, model in models.items():
+            times[last].append(seconds(lambda model=model: taylor(model, image)))
+    return {"contiguous": spread(times[False]), "channels_last": spread(times[True])}
 
 
 @click.command()
@@ -57,7 +71,7 @@ def main(
         faig(model, pairs(height, width)["blur"], quadrature("left", 1), tiles)
         print(peak_gib())
         return
-    results: dict[str, object] = {"nodes": nodes}
+    results: dict[str, object] = {"nodes": nodes, "layouts": layouts(network, baseline, target, sizes[0], steps)}
     for size in sizes:
         images = pairs(size, size)
         [(lr, hr)] = images["blur"]
@@ -91,7 +105,7 @@ def main(
     }
     peaks = {}
     for case in ("256x256", "678x1020:256"):
-        command = [sys.executable, "-m", "benchmarks.scoring", "--memory", case]
+        command = [sys.executable, __file__, "--memory", case]
         peaks[case] = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     write("scoring", {**results, "peak_memory_gib": peaks, "threads": torch.get_num_threads()})
 

@@ -16,6 +16,7 @@ import pytest
 from project import Project, commit, expand, smoke_project
 
 from faig.params import read_params
+from faig.score_table import read_metadata
 
 TARGETS = {"blind": ["blur", "noise"], "blur": ["blur"], "noise": ["noise"]}
 """By target, the attributed degradations."""
@@ -39,6 +40,13 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.dvc("the ratio before", "repro")
     project.kept["the ratio before"] = project.results()
     return project
+
+
+def score_blind(project: Project, output: str) -> str:
+    """Run score@blind by hand; returns what it printed."""
+    command = read_params(project.folder / "dvc.yaml")["stages"]["score"]["do"]["cmd"].replace("${key}", "blind")
+    words = command.replace("data/scores/blind.parquet", output).replace("metrics/score", "data/unused").split()
+    return project.run(sys.executable, *words[1:])
 
 
 def numbers(values: Any) -> Iterator[float]:
@@ -177,3 +185,18 @@ def test_the_diff_of_params_and_metrics_shows_the_ratio_and_its_effect(story: Pr
 def test_going_back_to_a_ratio_runs_no_network(story: Project):
     assert story.ran["the ratio before"] <= {"list_imports", "check", "tidy"}
     assert story.kept["the ratio before"] == story.kept["first"]
+
+
+def test_scoring_in_two_processes_gives_the_same_table(story: Project):
+    """``compute.launcher`` starts them; one shows the progress and writes."""
+    score_blind(story, "data/unused/one.parquet")
+    story.edit_params("launcher: null", "launcher: torchrun --standalone --nproc-per-node 2")
+    printed = score_blind(story, "data/unused/two.parquet")
+    assert printed.count("score blind: 4/4") == 1
+    one, two = (pd.read_parquet(story.folder / f"data/unused/{name}.parquet") for name in ("one", "two"))
+    keys = ["method", "degradation", "replicate", "filter"]
+    first, second = (table.astype({"method": str, "degradation": str}).sort_values(keys) for table in (one, two))
+    largest = first.groupby(["method", "degradation", "replicate"])["score"].transform("max")
+    assert (np.abs(first["score"].to_numpy() - second["score"].to_numpy()) <= 1e-6 * largest.to_numpy()).all()
+    metadata = read_metadata(story.folder / "data/unused/two.parquet")
+    assert metadata["computed_with"]["processes"] == "2"
