@@ -31,9 +31,10 @@ class Compute:
     channels_last: bool = False
 
     def for_gradients(self) -> Self:
-        """The same for weight gradients of one image at a time, which CPUs without bf16 compute slower channels-last.
+        """The same for weight gradients of one image at a time.
 
-        Measured by benchmarks/scoring.py at fp32: two to three times slower, although forward passes are faster.
+        Without native bf16, CPUs run these forward passes faster channels-last, but the backward passes slower by more
+        (``layouts`` in benchmarks/results/scoring.json).
         """
         return replace(self, channels_last=self.device.type == "cuda" or self.precision == "bf16")
 

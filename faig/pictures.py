@@ -1,6 +1,6 @@
-"""What masking looks like: the paper's figure 2 for one photograph."""
+"""What masking and modulation look like: the paper's figure 2 for one photograph, and the same over lambda."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from faig.masking import mask
+from faig.modulation import modulate
 from faig.path import PathModel, Weights
 from faig.plots import image_grid, label_of
 from faig.quality import psnr
@@ -49,3 +50,28 @@ def masking_picture(
         path,
         column_groups=[("", 2), ("FAIG", len(degradations)), ("random", len(draws))],
     )
+
+
+def modulation_picture(
+    model: PathModel,
+    inputs: Mapping[str, tuple[Tensor, Tensor]],
+    found: Mapping[str, np.ndarray],
+    lambdas: Sequence[float],
+    path: Path,
+) -> None:
+    """Write a grid: a row per dial, on inputs of its degradation; columns input, and the output at each lambda.
+
+    ``inputs``: by degradation, LR (1, 3, H, W) and HR (1, 3, sH, sW) of one photograph. ``found``: by dial,
+    filters (n,).
+    """
+    rows, captions = [], []
+    for name, filters in found.items():
+        lr, hr = inputs[name]
+        networks = [modulate(model.target, model.baseline, model.index, [(filters, value)]) for value in lambdas]
+        with torch.no_grad():
+            outputs = [model.restore(weights, lr).cpu() for weights in networks]
+        rows.append([to_image(lr), *(to_image(sr) for sr in outputs)])
+        border = hr.shape[-1] // lr.shape[-1]
+        captions.append(["", *(f"{psnr(sr, hr, border).item():.1f} dB" for sr in outputs)])
+    titles = ["input", *(f"$\\lambda$ = {value:g}" for value in lambdas)]
+    image_grid(rows, [f"{label_of(name)} input" for name in found], titles, captions, path)

@@ -4,10 +4,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from faig.agreement import AgreementParams
 from faig.attribution import ScoreParams
 from faig.compute import ComputeParams
 from faig.degradation import DOWNSAMPLING, parse_operations
 from faig.masking import MaskParams, SweepParams
+from faig.modulation import ModulationParams
 from faig.networks import NetworkParams
 from faig.params import Name, Ratio, Scale, Seed, settings
 from faig.photographs import DatasetParams
@@ -42,6 +44,8 @@ class PipelineParams:
     mask: MaskParams
     sweep: SweepParams
     predict: PredictParams
+    modulate: ModulationParams
+    compare_targets: AgreementParams
     compute: ComputeParams
 
     def __post_init__(self) -> None:
@@ -64,8 +68,13 @@ class PipelineParams:
                 raise ValueError(
                     f"{key} names the unknown degradation {unknown[0]}; known are {', '.join(self.degradations)}"
                 )
-        if self.predict.target not in self.targets:
-            raise ValueError(f"predict.target = {self.predict.target!r} is not one of {', '.join(self.targets)}")
+        for key in ("predict", "modulate", "compare_targets"):
+            if (target := getattr(self, key).target) not in self.targets:
+                raise ValueError(f"{key}.target = {target!r} is not one of {', '.join(self.targets)}")
+        if self.modulate.mixed not in self.targets[self.modulate.target].degradations:
+            raise ValueError(
+                f"modulate.mixed = {self.modulate.mixed!r} is not in targets.{self.modulate.target}.mixture"
+            )
         if missing := {CLEAN, *self.targets[self.predict.target].attribute} - set(self.predict.classes):
             raise ValueError(f"predict.classes lacks {sorted(missing)[0]}, which predict.target tells apart")
         if unknown := sorted(set(self.sweep.methods) - set(METHODS)):

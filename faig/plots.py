@@ -111,7 +111,7 @@ def image_grid(
     """
     _check_grid(images, row_titles, column_titles, captions, column_groups)
     layout = _layout(images, column_titles, column_groups)
-    with _figure(path, layout.size[0] / GRID_DPI, layout.size[1] / GRID_DPI, dpi=GRID_DPI) as figure:
+    with figure_file(path, layout.size[0] / GRID_DPI, layout.size[1] / GRID_DPI, dpi=GRID_DPI) as figure:
         _write_headings(figure, layout, row_titles, column_groups)
         for top, row, row_captions in zip(layout.tops, images, captions, strict=True):
             for left, image, caption in zip(layout.lefts, row, row_captions, strict=True):
@@ -215,7 +215,7 @@ def ratio_curves(table: "Table", path: Path, *, mask_ratio: float | None = None)
     columns |= keys | _columns(table, [], [name for name in optional if name in table])
     quantities = ["removed", "collateral"] if np.isfinite(columns["collateral"]).any() else ["removed"]
     methods, degradations = (list(dict.fromkeys(columns[name])) for name in ("method", "degradation"))
-    with _figure(path, 1 + 2.9 * len(degradations), 1 + 2.4 * len(quantities)) as figure:
+    with figure_file(path, 1 + 2.9 * len(degradations), 1 + 2.4 * len(quantities)) as figure:
         panels = figure.subplots(len(quantities), len(degradations), sharex=True, sharey="row", squeeze=False)
         for row, quantity in zip(panels, quantities, strict=True):
             for axes, degradation in zip(row, degradations, strict=True):
@@ -229,7 +229,7 @@ def ratio_curves(table: "Table", path: Path, *, mask_ratio: float | None = None)
             axes.set_title(f"{label_of(degradation)} filters masked")
         for axes in panels[-1]:
             _scale_ratios(axes, columns["ratio"])
-        _legend_above(figure, panels[0, 0])
+        legend_above(figure, panels[0, 0])
 
 
 def layer_profile(counts: Mapping[str, ArrayLike], num_filters: ArrayLike, layers: Strings, path: Path) -> None:
@@ -251,7 +251,7 @@ def layer_profile(counts: Mapping[str, ArrayLike], num_filters: ArrayLike, layer
     _check_profile(table, sizes, layers)
     expected = np.mean([column.sum() for column in table.values()]) / sizes.sum()
     colours, positions, width = colours_of(list(table)), np.arange(len(layers)), 0.84 / len(table)
-    with _figure(path, max(6.0, 2 + 0.3 * len(layers)), 5.6) as figure:
+    with figure_file(path, max(6.0, 2 + 0.3 * len(layers)), 5.6) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True)
         for axes, scale, line in ((upper, 100 / sizes, 100 * expected + 0 * sizes), (lower, 1, expected * sizes)):
             for number, (name, column) in enumerate(table.items()):
@@ -264,7 +264,7 @@ def layer_profile(counts: Mapping[str, ArrayLike], num_filters: ArrayLike, layer
         lower.set_ylabel("discovered filters [count]")
         lower.set_xticks(positions, layers, rotation=90)
         lower.set_xlim(-0.6, len(layers) - 0.4)
-        _legend_above(figure, upper)
+        legend_above(figure, upper)
 
 
 def training_curves(tables: Mapping[str, "Table"], path: Path, *, x: str = "iteration") -> None:
@@ -286,7 +286,7 @@ def training_curves(tables: Mapping[str, "Table"], path: Path, *, x: str = "iter
     if not quantities:
         raise ValueError(f"there is nothing to show beside {x!r}: give at least one table with another column")
     colours = colours_of(list(curves))
-    with _figure(path, 1 + 3.6 * len(quantities), 3.4) as figure:
+    with figure_file(path, 1 + 3.6 * len(quantities), 3.4) as figure:
         for axes, quantity in zip(figure.subplots(1, len(quantities), squeeze=False)[0], quantities, strict=True):
             for network, columns in curves.items():
                 if quantity in columns:
@@ -299,7 +299,7 @@ def training_curves(tables: Mapping[str, "Table"], path: Path, *, x: str = "iter
                 axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
                 axes.yaxis.set_major_formatter("{x:g}")
                 axes.yaxis.set_minor_locator(NullLocator())
-        _legend_above(figure, *figure.axes)
+        legend_above(figure, *figure.axes)
 
 
 def _draw_bands(axes: Axes, part: Mapping[str, NDArray[Any]], quantity: str, methods: Strings) -> None:
@@ -340,7 +340,7 @@ def _quantity_label(name: str) -> str:
     return f"PSNR [dB], {label_of(name.removeprefix('psnr_'))}" if name.startswith("psnr_") else label_of(name)
 
 
-def _legend_above(figure: Figure, *axes: Axes) -> None:
+def legend_above(figure: Figure, *axes: Axes) -> None:
     """One legend for the whole figure, above its panels; each label once."""
     num_columns = max(1, int(figure.get_figwidth() / 1.9))  # inches
     entries = {
@@ -374,7 +374,7 @@ def _check_profile(table: Mapping[str, NDArray[np.float64]], sizes: NDArray[np.f
 
 
 @contextmanager
-def _figure(path: Path, width: float, height: float, dpi: int = CHART_DPI) -> Iterator[Figure]:
+def figure_file(path: Path, width: float, height: float, dpi: int = CHART_DPI) -> Iterator[Figure]:
     """A figure of (width, height) inches in our style, written to ``path`` when the block ends without an error."""
     with matplotlib.style.context(["default", STYLE]):
         figure = Figure((width, height), layout="constrained" if dpi == CHART_DPI else None)

@@ -57,19 +57,24 @@ ALLOWED_IMPORTS: dict[str, set[str]] = {
     "tiling": set(),
     "attribution": {"compute", "crops", "filters", "params", "path", "quadrature", "tiling"},
     "scoring": {"attribution", "path", "processes", "quadrature", "score_table", "targets"},
+    "agreement": {"filters", "params", "statistics", "targets"},
     "masking": {"crops", "filters", "params", "path", "quality", "score_table", "statistics"},
     "prediction": {"attribution", "crops", "filters", "params", "path", "quadrature", "statistics", "targets"},
+    "modulation": {"crops", "filters", "masking", "params", "path", "quality", "statistics"},
     # results
     "quality": set(),
     "statistics": set(),
     "plots": {"files"},
-    "pictures": {"masking", "path", "plots", "quality", "score_table", "tensors"},
+    "charts": {"plots"},
+    "pictures": {"masking", "modulation", "path", "plots", "quality", "score_table", "tensors"},
     # the whole of params.yaml
     "pipeline": {
+        "agreement",
         "attribution",
         "compute",
         "degradation",
         "masking",
+        "modulation",
         "networks",
         "params",
         "photographs",
@@ -173,7 +178,7 @@ def test_no_output_is_kept_from_the_cache(stage: str):
 def test_a_stage_s_params_are_in_params_yaml(stage: str):
     for key in params_of(stage):
         section: Any = COMMITTED
-        for part in key.removesuffix(".${key}").split("."):
+        for part in re.sub(r"\.\$\{.*\}$", "", key).split("."):
             assert part in section, key
             section = section[part]
 
@@ -185,7 +190,7 @@ def test_how_to_compute_re_runs_nothing(stage: str):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_lists_the_params_that_it_reads(stage: str):
-    listed = {key.replace("${key}", "*") for key in params_of(stage)}
+    listed = {re.sub(r"\$\{.*?\}", "*", key) for key in params_of(stage)}
     read = {key for key in keys_read(stage) if key.split(".")[0] != "compute"}
     assert read <= listed
     if "read_params" not in script_of(stage).read_text(encoding="utf-8"):
@@ -383,13 +388,19 @@ def test_there_is_a_target():
     assert "targets = {}" in error_of(targets={})
 
 
-def test_the_predictor_s_target_exists():
-    assert "predict.target = 'sharp' is not one of blind, blur, noise" in error_of(predict__target="sharp")
+def test_a_stage_s_target_exists():
+    for key in ("predict", "modulate", "compare_targets"):
+        message = error_of(**{f"{key}__target": "sharp"})
+        assert f"{key}.target = 'sharp' is not one of blind, blur, noise" in message
 
 
 def test_the_predictor_s_classes_hold_what_its_target_tells_apart():
     assert "predict.classes lacks blur" in error_of(predict__classes=["clean", "noise"])
     assert "predict.classes lacks clean" in error_of(predict__classes=["blur", "noise"])
+
+
+def test_two_dials_meet_on_inputs_that_the_target_is_trained_on():
+    assert "modulate.mixed = 'rain' is not in targets.blind.mixture" in error_of(modulate__mixed="rain")
 
 
 def test_swept_methods_are_known():

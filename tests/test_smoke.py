@@ -72,6 +72,7 @@ def first_metrics(story: Project) -> dict[str, Any]:
 def test_every_stage_runs(story: Project):
     degradations = read_params(story.folder / "params.yaml")["degradations"]
     expected = {"list_imports", "check", "tidy", "prepare", "train_baseline", "attribute_crops", "predict"}
+    expected |= {"modulate", "compare_targets"}
     expected |= {f"synthesize@{name}" for name in degradations}
     assert story.ran["first"] == expected | expand(TARGETS, "pair@*", "finetune@*", "score@*", "mask@*", "sweep@*")
 

@@ -1,0 +1,46 @@
+"""The figures of the argument's stages, in the style of :mod:`faig.plots`."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from faig.plots import MARKERS, colours_of, figure_file, label_of, legend_above
+
+
+def modulation_chart(curves: pd.DataFrame, grid: pd.DataFrame, dials: list[str], path: Path) -> None:
+    """Write mean PSNR over each dial's lambda, a line per input, and over two dials at once as a heatmap.
+
+    Args:
+        curves: columns dial, value, input, psnr in dB, a row per image.
+        grid: columns first, second, psnr, a row per image; may be empty.
+        dials: names of the dials, in the order of ``first`` and ``second``.
+        path: of the PNG file.
+    """
+    inputs = list(dict.fromkeys(curves["input"]))
+    colours = colours_of(inputs)
+    num_panels = len(dials) + (not grid.empty)
+    with figure_file(path, 1 + 3.1 * num_panels, 3.4) as figure:
+        panels = figure.subplots(1, num_panels, squeeze=False)[0]
+        for axes, dial in zip(panels, dials, strict=False):
+            for number, name in enumerate(inputs):
+                rows = curves[(curves["dial"] == dial) & (curves["input"] == name)]
+                means = pd.DataFrame(rows).pivot_table(index="value", values="psnr")
+                style = {"color": colours[name], "marker": MARKERS[number % len(MARKERS)]}
+                axes.plot(means.index, means["psnr"], **style, label=f"{label_of(name)} inputs")
+            axes.set(xlabel=f"$\\lambda$ of the {label_of(dial)} filters", title=f"dial: {label_of(dial)}")
+        panels[0].set_ylabel("PSNR [dB]")
+        if not grid.empty:
+            means = grid.pivot_table(index="second", columns="first", values="psnr")
+            axes = panels[-1]
+            axes.imshow(means, origin="lower", cmap="viridis")
+            axes.grid(visible=False)
+            middle = (means.to_numpy().min() + means.to_numpy().max()) / 2
+            for (row, column), value in np.ndenumerate(means.to_numpy()):
+                colour = "black" if value > middle else "white"
+                axes.text(column, row, f"{value:.1f}", ha="center", va="center", color=colour, fontsize=7)
+            axes.set_xticks(range(len(means.columns)), [f"{value:g}" for value in means.columns])
+            axes.set_yticks(range(len(means.index)), [f"{value:g}" for value in means.index])
+            names = [f"$\\lambda$ of the {label_of(dial)} filters" for dial in dials]
+            axes.set(xlabel=names[0], ylabel=names[1], title="both dials: PSNR [dB]")
+        legend_above(figure, panels[0])

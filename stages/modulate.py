@@ -1,0 +1,58 @@
+"""Turn the discovered filters into dials: restoration strength over lambda, one dial alone and two at once."""
+
+from pathlib import Path
+
+import numpy as np
+
+from faig.charts import modulation_chart
+from faig.compute import ComputeParams, resolve
+from faig.crops import single
+from faig.modulation import ModulationParams, best_pair, curves, grid, summarize
+from faig.params import Scale, Seed, load_params
+from faig.path import load_model
+from faig.pictures import modulation_picture
+from faig.progress import Progress
+from faig.score_table import read_discovered
+from faig.seeds import derive_seed
+from faig.targets import TargetParams
+from stages.cli import path_option, stage
+from stages.inputs import read_test_inputs
+from stages.outputs import write_json, write_parquet
+
+
+@stage
+@path_option("hr", "HR images, by split")
+@path_option("lr", "LR images, by degradation and split")
+@path_option("pairs", "the target's list of pairs, CSV")
+@path_option("baseline", "the baseline's weights")
+@path_option("network", "the target's weights")
+@path_option("scores", "score table")
+@path_option("output", "PSNR per dial, lambda, input and test image, Parquet")
+@path_option("metrics", "what the dials do, JSON")
+@path_option("chart", "curves and grid, PNG")
+@path_option("strip", "one photograph over lambda, PNG")
+def main(hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, scores: Path, **outputs: Path) -> None:
+    """Modulate the discovered filters of one target."""
+    params = load_params("modulate", ModulationParams)
+    seed = derive_seed(load_params("seed", Seed), "bootstrap")
+    settings, border = load_params(f"targets.{params.target}", TargetParams), load_params("scale", Scale)
+    found = {key.degradation: value for key, value in read_discovered(scores, params.ratio, ["faig"]).items()}
+    model = load_model(baseline, network, resolve(load_params("compute", ComputeParams)))
+    inputs = read_test_inputs(pairs, hr, lr, settings.degradations)
+    steps = len(found) * len(params.curve) + len(params.grid) ** 2 * (len(found) > 1)
+    with Progress(steps, "modulate") as progress:
+        options = {"border": border, "advance": progress.advance}
+        alone = curves(model, inputs, found, params, **options)
+        both = grid(model, {params.mixed: inputs[params.mixed]}, found, params, **options)
+    results = summarize(alone, params, lambda: np.random.default_rng(seed))
+    if len(found) > 1:
+        results[params.mixed] = best_pair(both, list(found))
+    modulation_chart(alone, both, list(found), outputs["chart"])
+    pictured = {name: single(inputs[name], params.picture) for name in found}
+    modulation_picture(model, pictured, found, params.strip, outputs["strip"])
+    write_parquet(outputs["output"], alone)
+    write_json(outputs["metrics"], {"modulate": results})
+
+
+if __name__ == "__main__":
+    main()
