@@ -145,7 +145,7 @@ def summarize(
     results: dict[str, dict[str, Any]] = {}
     within = [value for value in params.curve if value <= 1]
     for dial in dict.fromkeys(table["dial"]):
-        rows = table[table["dial"] == dial]
+        rows = pd.DataFrame(table[table["dial"] == dial])
         means = {name: _by_lambda(rows, name).mean(axis=0) for name in dict.fromkeys(rows["input"])}
         own = means[dial]
         rising = (np.diff(_by_lambda(rows, dial)[:, : len(within)], axis=1) > 0).mean(axis=1)
@@ -177,13 +177,13 @@ def _by_lambda(rows: pd.DataFrame, name: str) -> np.ndarray:
 
 def best_pair(table: pd.DataFrame, names: Sequence[str]) -> dict[str, float]:
     """Of a grid's mean over images: the best lambdas of the two dials ``names``; PSNR there and elsewhere, in dB."""
-    means = table.groupby(["first", "second"], as_index=False)["psnr"].mean()
-    best = means.loc[means["psnr"].to_numpy().argmax()]
-    at = {(row["first"], row["second"]): float(row["psnr"]) for _, row in means.iterrows()}
+    means = table.pivot_table(index="first", columns="second", values="psnr")
+    values, firsts, seconds = means.to_numpy(), list(means.index), list(means.columns)
+    row, column = np.unravel_index(np.nanargmax(values), values.shape)
     return {
-        f"best_{names[0]}": float(best["first"]),
-        f"best_{names[1]}": float(best["second"]),
-        "psnr_best": float(best["psnr"]),
-        "psnr_target": at[1.0, 1.0],
-        "psnr_masked": at[0.0, 0.0],
+        f"best_{names[0]}": float(firsts[row]),
+        f"best_{names[1]}": float(seconds[column]),
+        "psnr_best": float(values[row, column]),
+        "psnr_target": float(values[firsts.index(1), seconds.index(1)]),
+        "psnr_masked": float(values[firsts.index(0), seconds.index(0)]),
     }
