@@ -4,6 +4,7 @@ At the filters of dial d the weights are theta-bar + lambda_d (theta - theta-bar
 the target, 0 the network masked for d, above 1 goes past the target. Nothing is trained, no parameter is added.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -69,72 +70,62 @@ def modulate(
     return modulated
 
 
-def curves(
+Point = tuple[dict[str, Any], list[tuple[np.ndarray, float]]]
+"""What a row of results is marked with, and the dials: filters (n,) and lambda of each."""
+
+
+def curve_points(found: Mapping[str, np.ndarray], params: ModulationParams) -> list[Point]:
+    """Each dial alone over its curve, marked ``dial`` and ``value`` (lambda); ``found``: filters (n,) by dial."""
+    return [
+        ({"dial": dial, "value": value}, [(filters, value)])
+        for dial, filters in found.items()
+        for value in params.curve
+    ]
+
+
+def grid_points(found: Mapping[str, np.ndarray], params: ModulationParams) -> list[Point]:
+    """The first two dials at once, marked ``first`` and ``second`` (lambdas); nothing where there is one dial only."""
+    dials = list(found.values())[:2]
+    pairs = itertools.product(params.grid, repeat=2) if len(dials) == 2 else ()
+    return [({"first": one, "second": two}, list(zip(dials, (one, two), strict=True))) for one, two in pairs]
+
+
+def measure(
     model: PathModel,
     inputs: Mapping[str, Sequence[Batch]],
-    found: Mapping[str, np.ndarray],
-    params: ModulationParams,
+    points: Sequence[Point],
     *,
     border: int,
     advance: Callable[[int], None],
 ) -> pd.DataFrame:
-    """PSNR over lambda of each dial alone, on each image of each degradation.
+    """PSNR of the modulated networks on each image of each degradation.
 
     Args:
-        found: filters (n,) of each dial, by degradation.
         border: pixels cut on each side before PSNR.
         advance: called with 1 after each network.
 
     Returns:
-        Columns dial, value (lambda), input, image, psnr in dB.
+        The points' marks, and columns input, image, psnr in dB; empty for no point.
     """
     rows = []
-    for dial, filters in found.items():
-        for value in params.curve:
-            weights = modulate(model.target, model.baseline, model.index, [(filters, value)])
-            rows.append(_measure(model, weights, inputs, border).assign(dial=dial, value=value))
-            advance(1)
-    return pd.concat(rows, ignore_index=True).reindex(columns=["dial", "value", "input", "image", "psnr"])
-
-
-def grid(
-    model: PathModel,
-    inputs: Mapping[str, Sequence[Batch]],
-    found: Mapping[str, np.ndarray],
-    params: ModulationParams,
-    *,
-    border: int,
-    advance: Callable[[int], None],
-) -> pd.DataFrame:
-    """PSNR over the first two dials at once, on each image; arguments as :func:`curves`.
-
-    Returns:
-        Columns first, second (their lambdas), input, image, psnr in dB. No row where there is one dial only.
-    """
-    rows = []
-    dials = list(found.values())[:2]
-    for first in params.grid if len(dials) > 1 else ():
-        for second in params.grid:
-            both = list(zip(dials, (first, second), strict=True))
-            weights = modulate(model.target, model.baseline, model.index, both)
-            rows.append(_measure(model, weights, inputs, border).assign(first=first, second=second))
-            advance(1)
-    columns = ["first", "second", "input", "image", "psnr"]
-    return pd.concat(rows, ignore_index=True).reindex(columns=columns) if rows else pd.DataFrame(columns=columns)
-
-
-def _measure(model: PathModel, weights: Weights, inputs: Mapping[str, Sequence[Batch]], border: int) -> pd.DataFrame:
-    tables = []
-    for name, batches in inputs.items():
-        for batch, sr in zip(batches, restore(model, weights, batches), strict=True):
-            tables.append(pd.DataFrame({"image": batch.names, "psnr": psnr(sr, batch.hr, border)}).assign(input=name))
-    return pd.concat(tables, ignore_index=True)
+    for marks, dials in points:
+        weights = modulate(model.target, model.baseline, model.index, dials)
+        for name, batches in inputs.items():
+            for batch, sr in zip(batches, restore(model, weights, batches), strict=True):
+                values = pd.DataFrame({"image": batch.names, "psnr": psnr(sr, batch.hr, border)})
+                rows.append(values.assign(**marks, input=name))
+        advance(1)
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
 
 
 def summarize(
     table: pd.DataFrame, params: ModulationParams, generator_of: Callable[[], np.random.Generator]
 ) -> dict[str, dict[str, Any]]:
     """What each dial does to the inputs of its own degradation.
+
+    Args:
+        table: as :func:`measure` returns it of :func:`curve_points`.
+        generator_of: gives a fresh generator, so that every interval rests on the same resamples.
 
     Returns:
         By dial: ``psnr_masked`` and ``psnr_target`` (lambda 0 and 1), ``best_lambda`` and ``psnr_best`` of the mean

@@ -7,7 +7,7 @@ import numpy as np
 from faig.charts import modulation_chart
 from faig.compute import ComputeParams, resolve
 from faig.crops import single
-from faig.modulation import ModulationParams, best_pair, curves, grid, summarize
+from faig.modulation import ModulationParams, best_pair, curve_points, grid_points, measure, summarize
 from faig.params import Scale, Seed, load_params
 from faig.path import load_model
 from faig.pictures import modulation_picture
@@ -39,13 +39,13 @@ def main(hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, scores:
     found = {key.degradation: value for key, value in read_discovered(scores, params.ratio, ["faig"]).items()}
     model = load_model(baseline, network, resolve(load_params("compute", ComputeParams)))
     inputs = read_test_inputs(pairs, hr, lr, settings.degradations)
-    steps = len(found) * len(params.curve) + len(params.grid) ** 2 * (len(found) > 1)
-    with Progress(steps, "modulate") as progress:
-        options = {"border": border, "advance": progress.advance}
-        alone = curves(model, inputs, found, params, **options)
-        both = grid(model, {params.mixed: inputs[params.mixed]}, found, params, **options)
+    mixed = {params.mixed: inputs[params.mixed]}
+    alone_at, both_at = curve_points(found, params), grid_points(found, params)
+    with Progress(len(alone_at) + len(both_at), "modulate") as progress:
+        alone = measure(model, inputs, alone_at, border=border, advance=progress.advance)
+        both = measure(model, mixed, both_at, border=border, advance=progress.advance)
     results = summarize(alone, params, lambda: np.random.default_rng(seed))
-    if len(found) > 1:
+    if both_at:
         results[params.mixed] = best_pair(both, list(found))
     modulation_chart(alone, both, list(found), outputs["chart"])
     pictured = {name: single(inputs[name], params.picture) for name in found}

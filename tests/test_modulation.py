@@ -7,7 +7,15 @@ import torch
 
 from faig.crops import Batch
 from faig.masking import mask
-from faig.modulation import ModulationParams, best_pair, curves, grid, modulate, summarize
+from faig.modulation import (
+    ModulationParams,
+    best_pair,
+    curve_points,
+    grid_points,
+    measure,
+    modulate,
+    summarize,
+)
 from faig.params import ParamsError, check
 from faig.quality import psnr
 
@@ -76,8 +84,8 @@ def inputs():
 
 def test_curves_and_grid_hold_the_quality_of_the_modulated_networks(model, inputs):
     steps = []
-    alone = curves(model, inputs, FOUND, PARAMS, border=2, advance=steps.append)
-    both = grid(model, inputs, FOUND, PARAMS, border=2, advance=steps.append)
+    alone = measure(model, inputs, curve_points(FOUND, PARAMS), border=2, advance=steps.append)
+    both = measure(model, inputs, grid_points(FOUND, PARAMS), border=2, advance=steps.append)
     assert len(steps) == 2 * 4 + 2 * 2
     assert len(alone) == 2 * 4 * 4 * 2
     batch = inputs["noise"][0]
@@ -91,8 +99,8 @@ def test_curves_and_grid_hold_the_quality_of_the_modulated_networks(model, input
 
 
 def test_one_dial_has_no_grid(model, inputs):
-    found = {"blur": FOUND["blur"]}
-    assert grid(model, inputs, found, PARAMS, border=2, advance=lambda _: None).empty
+    points = grid_points({"blur": FOUND["blur"]}, PARAMS)
+    assert measure(model, inputs, points, border=2, advance=lambda _: None).empty
 
 
 def summary(psnr_of):

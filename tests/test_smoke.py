@@ -125,6 +125,26 @@ def test_the_predictors_accuracies_are_shares(story: Project):
             assert 0 <= values[f"{task}_low"] <= values[task] <= values[f"{task}_high"] <= 1
 
 
+def test_the_ends_of_a_dial_are_the_target_and_the_masked_network(story: Project):
+    """``modulate`` and ``mask`` take the same share of the filters."""
+    params, metrics = read_params(story.folder / "params.yaml"), first_metrics(story)
+    assert params["modulate"]["ratio"] == params["mask_ratio"]
+    for name in TARGETS["blind"]:
+        dial, fine = metrics["modulate"][name], metrics["finetune"]["blind"][name]
+        assert dial["psnr_target"] == pytest.approx(fine["psnr_target"], abs=1e-3)
+        lost = metrics["mask"]["blind"]["faig"][name]["lost_db"][name]
+        assert dial["psnr_target"] - dial["psnr_masked"] == pytest.approx(lost, abs=1e-5)
+
+
+def test_specialists_and_the_blind_target_are_compared(story: Project):
+    found = first_metrics(story)["compare_targets"]
+    assert set(found["agreement"]) == set(TARGETS["blind"])
+    assert {name: set(depths) for name, depths in found["depth"].items()} == {n: set(a) for n, a in TARGETS.items()}
+    for values in found["agreement"].values():
+        assert 0 <= values["random"] <= values["random_high"] <= 1
+        assert 0 <= values["jaccard"] <= 1
+
+
 def test_score_tables_rank_every_filter_once_per_ranking(story: Project):
     for target, attributed in TARGETS.items():
         table = pd.read_parquet(story.folder / "data" / "scores" / f"{target}.parquet")
@@ -142,6 +162,7 @@ def test_every_picture_and_curve_is_there(story: Project):
         assert {f"plots/masks/{target}.png", f"plots/layers/{target}.png", f"plots/ratios/{target}.png"} <= names
         assert {f"plots/training/{target}.csv", f"plots/ratios/{target}.csv"} <= names
     assert {"plots/training/baseline.csv", "plots/confusion/overlap.csv", "plots/confusion/response.csv"} <= names
+    assert {"plots/modulation/curves.png", "plots/modulation/strip.png"} <= names
     pictures = [content for name, content in story.kept["first"].items() if re.match(r"plots/.*\.png", name)]
     assert all(content.startswith(b"\x89PNG") and len(content) > 5000 for content in pictures)
 
