@@ -93,8 +93,8 @@ def depth_profile(
 ) -> dict[str, dict[str, float]]:
     """By degradation the mean relative depth of its filters (n,), 0 first and 1 last layer.
 
-    With ``low`` and ``high``, a bootstrap interval over the filters, and ``all``: the mean depth of all filters, what
-    filters at random would have.
+    With ``mean_low`` and ``mean_high``, a bootstrap interval over the filters, and ``all``: the mean depth of all
+    filters, what filters at random would have.
     """
     everything = float(index.depths(np.arange(index.num_filters)).mean())
     results = {}
@@ -102,5 +102,5 @@ def depth_profile(
         depths = index.depths(filters)
         samples = bootstrap_means(depths, num_resamples=params.num_resamples, generator=generator)[:, 0]
         low, high = percentile_interval(samples, level=params.level)
-        results[name] = {"mean": float(depths.mean()), "low": low, "high": high, "all": everything}
+        results[name] = {"mean": float(depths.mean()), "mean_low": low, "mean_high": high, "all": everything}
     return results

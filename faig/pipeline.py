@@ -6,6 +6,7 @@ from pydantic import Field
 
 from faig.agreement import AgreementParams
 from faig.attribution import ScoreParams
+from faig.claims import ClaimParams
 from faig.compute import ComputeParams
 from faig.degradation import DOWNSAMPLING, parse_operations
 from faig.masking import MaskParams, SweepParams
@@ -46,6 +47,7 @@ class PipelineParams:
     predict: PredictParams
     modulate: ModulationParams
     compare_targets: AgreementParams
+    claims: dict[Name, ClaimParams]
     compute: ComputeParams
 
     def __post_init__(self) -> None:

@@ -60,9 +60,9 @@ def test_equal_discoveries_agree_beyond_chance_and_random_ones_do_not():
 def test_depths_by_hand_and_their_interval():
     first, last = np.arange(4), np.arange(INDEX.num_filters - 4, INDEX.num_filters)
     profile = depth_profile(INDEX, {"blur": last, "noise": np.concatenate([first, last])}, PARAMS, generator())
-    assert profile["blur"]["mean"] == profile["blur"]["low"] == profile["blur"]["high"] == 1
+    assert profile["blur"]["mean"] == profile["blur"]["mean_low"] == profile["blur"]["mean_high"] == 1
     assert profile["noise"]["mean"] == 0.5
-    assert profile["noise"]["low"] < 0.5 < profile["noise"]["high"]
+    assert profile["noise"]["mean_low"] < 0.5 < profile["noise"]["mean_high"]
     assert profile["noise"]["all"] == pytest.approx((0 * 12 + 0.5 * 20 + 1 * 10) / 42)
 
 

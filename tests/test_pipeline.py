@@ -65,12 +65,14 @@ ALLOWED_IMPORTS: dict[str, set[str]] = {
     "quality": set(),
     "statistics": set(),
     "plots": {"files"},
+    "claims": {"params"},
     "charts": {"plots"},
     "pictures": {"masking", "modulation", "path", "plots", "quality", "score_table", "tensors"},
     # the whole of params.yaml
     "pipeline": {
         "agreement",
         "attribution",
+        "claims",
         "compute",
         "degradation",
         "masking",

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from project import Project, commit, expand, smoke_project
 
+from faig.claims import VERDICTS
 from faig.params import read_params
 from faig.score_table import read_metadata
 
@@ -72,7 +73,7 @@ def first_metrics(story: Project) -> dict[str, Any]:
 def test_every_stage_runs(story: Project):
     degradations = read_params(story.folder / "params.yaml")["degradations"]
     expected = {"list_imports", "check", "tidy", "prepare", "train_baseline", "attribute_crops", "predict"}
-    expected |= {"modulate", "compare_targets"}
+    expected |= {"modulate", "compare_targets", "claims"}
     expected |= {f"synthesize@{name}" for name in degradations}
     assert story.ran["first"] == expected | expand(TARGETS, "pair@*", "finetune@*", "score@*", "mask@*", "sweep@*")
 
@@ -136,6 +137,14 @@ def test_the_ends_of_a_dial_are_the_target_and_the_masked_network(story: Project
         assert dial["psnr_target"] - dial["psnr_masked"] == pytest.approx(lost, abs=1e-5)
 
 
+def test_every_claim_gets_a_verdict(story: Project):
+    claims = first_metrics(story)["claims"]
+    assert set(claims) == set(read_params(story.folder / "params.yaml")["claims"])
+    assert {values["verdict"] for values in claims.values()} <= set(VERDICTS)
+    table = pd.read_csv(story.folder / "plots/claims.csv")
+    assert table["verdict"].tolist() == [values["verdict"] for values in claims.values()]
+
+
 def test_specialists_and_the_blind_target_are_compared(story: Project):
     found = first_metrics(story)["compare_targets"]
     assert set(found["agreement"]) == set(TARGETS["blind"])
@@ -191,7 +200,14 @@ def test_a_forced_run_gives_the_same_bytes(story: Project):
 
 
 def test_another_ratio_runs_masking_and_what_hangs_on_it(story: Project):
-    assert story.ran["another ratio"] == {"list_imports", "check", "tidy", "predict", *expand(TARGETS, "mask@*")}
+    assert story.ran["another ratio"] == {
+        "list_imports",
+        "check",
+        "tidy",
+        "predict",
+        "claims",
+        *expand(TARGETS, "mask@*"),
+    }
 
 
 def test_the_diff_of_params_and_metrics_shows_the_ratio_and_its_effect(story: Project):

@@ -1,0 +1,86 @@
+"""Laws of the verdicts: they follow from value, interval and threshold, and nothing is judged that was not measured."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from faig.claims import ClaimParams, judge, look_up
+from faig.params import ParamsError, check
+from stages.claims import main
+
+METRICS = {"mask": {"blur": {"removed": 0.9, "removed_low": 0.8, "removed_high": 0.95, "name": "x"}}, "limit": 0.85}
+
+
+def claim(**values):
+    return check("claim", {"says": "so", "metric": "mask/blur/removed", **values}, ClaimParams, source="params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("bound", "verdict"),
+    [
+        ({"at_least": 0.8}, "holds"),
+        ({"at_least": 0.81}, "unsure"),
+        ({"at_least": 0.91}, "fails"),
+        ({"at_most": 0.95}, "holds"),
+        ({"at_most": 0.92}, "unsure"),
+        ({"at_most": 0.89}, "fails"),
+        ({"at_least": "limit"}, "unsure"),
+    ],
+)
+def test_a_claim_holds_where_its_whole_interval_does(bound, verdict):
+    result = judge(claim(**bound), METRICS)
+    assert result["verdict"] == verdict
+    assert (result["value"], result["low"], result["high"]) == (0.9, 0.8, 0.95)
+    assert result["threshold"] == (0.85 if isinstance(next(iter(bound.values())), str) else next(iter(bound.values())))
+
+
+def test_without_an_interval_the_value_decides():
+    found = {"mask": {"blur": {"removed": 0.9}}}
+    assert judge(claim(at_least=0.9), found) == {"value": 0.9, "threshold": 0.9, "verdict": "holds"}
+
+
+def test_what_was_left_out_is_not_measured():
+    assert judge(claim(at_least=0.5), {"mask": {"blur": {}}}) == {"threshold": 0.5, "verdict": "not measured"}
+    assert judge(claim(at_least="limit"), {**METRICS, "limit": None})["verdict"] == "not measured"
+
+
+def test_a_place_that_does_not_exist_is_named():
+    with pytest.raises(ValueError, match="there is no metric mask/noise/removed: noise is not among blur"):
+        look_up(METRICS, "mask/noise/removed")
+    with pytest.raises(ValueError, match="metric mask/blur/name is not a number"):
+        look_up(METRICS, "mask/blur/name")
+
+
+@pytest.mark.parametrize("bound", [{}, {"at_least": 1, "at_most": 2}])
+def test_a_claim_has_one_threshold(bound):
+    with pytest.raises(ParamsError, match="give one of at_least and at_most"):
+        claim(**bound)
+
+
+def test_the_stage_reads_metrics_and_curves_and_writes_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(
+        "claims:\n"
+        "  few: {says: few filters, metric: ratios/blind/faig/blur/0.01/removed, at_least: 0.75}\n"
+        "  many: {says: many, metric: mask/blur/removed, at_most: 0.5}\n"
+        "  none: {says: nothing to divide by, metric: ratios/blind/faig/noise/0.01/removed, at_least: 0.1}\n"
+    )
+    for folder in ("masks", "ratios"):
+        Path(folder).mkdir()
+    Path("masks/a.json").write_text(json.dumps({"mask": METRICS["mask"]}))
+    rows = [("blur", 0.9, 0.8, 0.95), ("noise", None, None, None)]
+    columns = ["degradation", "removed", "removed_low", "removed_high"]
+    pd.DataFrame(rows, columns=columns).assign(method="faig", ratio=0.01).to_csv("ratios/blind.csv", index=False)
+    options = ["--input", "masks", "--ratios", "ratios", "--metrics", "claims.json", "--table", "claims.csv"]
+    result = CliRunner().invoke(main, options)
+    assert result.exit_code == 0, result.output
+    verdicts = {
+        name: values["verdict"] for name, values in json.loads(Path("claims.json").read_text())["claims"].items()
+    }
+    assert verdicts == {"few": "holds", "many": "fails", "none": "not measured"}
+    table = pd.read_csv("claims.csv")
+    assert table["says"].tolist() == ["few filters", "many", "nothing to divide by"]
+    assert table["low"].tolist()[0] == 0.8
