@@ -1,6 +1,8 @@
 """The figures of the argument's stages, in the style of :mod:`faig.plots`."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,3 +46,24 @@ def modulation_chart(curves: pd.DataFrame, grid: pd.DataFrame, dials: list[str],
             names = [f"$\\lambda$ of the {label_of(dial)} filters" for dial in dials]
             axes.set(xlabel=names[0], ylabel=names[1], title="both dials: PSNR [dB]")
         legend_above(figure, panels[0])
+
+
+def retraining_chart(results: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Write what each variant recovers of the target's gain, with its interval: a panel per degradation.
+
+    ``results``: by degradation as :func:`faig.retraining.summarize` returns it.
+    """
+    with figure_file(path, 1 + 3.1 * len(results), 3.2) as figure:
+        panels = figure.subplots(1, len(results), squeeze=False, sharey=True)[0]
+        for axes, (degradation, values) in zip(panels, results.items(), strict=True):
+            shown = {name: row for name, row in values.items() if isinstance(row, Mapping) and "recovered" in row}
+            colour = colours_of([degradation])[degradation]
+            for place, row in enumerate(shown.values()):
+                axes.plot([row["recovered_low"], row["recovered_high"]], [place, place], color=colour)
+                axes.plot(row["recovered"], place, "o", color=colour)
+            if not shown:
+                axes.text(0.5, 0.5, "nothing to report:\nthe gain is too small", ha="center", transform=axes.transAxes)
+            axes.set_yticks(range(len(shown)), [label_of(name) for name in shown])
+            axes.axvline(0, color="black", linewidth=0.8)
+            axes.set(xlabel="recovered [share of gain]", title=label_of(degradation))
+        panels[0].invert_yaxis()

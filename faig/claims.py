@@ -6,6 +6,18 @@ from typing import Any
 
 from faig.params import settings
 
+SECTIONS = (
+    "finetune",
+    "score",
+    "mask",
+    "ratios",
+    "predict",
+    "modulate",
+    "compare_targets",
+    "retrain",
+    "compare_branches",
+)
+"""Where a metric may stand: the sections of the metrics files; ``ratios``: the curves over the mask ratio."""
 VERDICTS = ("holds", "unsure", "fails", "not measured")
 """``unsure``: the value is on the right side of the threshold, but its interval is not."""
 
@@ -26,25 +38,26 @@ class ClaimParams:
     def __post_init__(self) -> None:
         if (self.at_least is None) == (self.at_most is None):
             raise ValueError(f"{self.metric}: give one of at_least and at_most")
+        for place in (self.metric, self.at_least, self.at_most):
+            if isinstance(place, str) and place.split("/")[0] not in SECTIONS:
+                raise ValueError(f"{place} begins with none of {', '.join(SECTIONS)}")
 
 
 def look_up(metrics: Mapping[str, Any], place: str) -> float | None:
-    """The number at ``place`` (names joined by ``/``); None where it was left out, with nothing to divide by.
+    """The number at ``place`` (names joined by ``/``).
+
+    None where there is none: left out, with nothing to divide by, or of a degradation, method or ratio that this run
+    did not measure.
 
     Raises:
-        ValueError: there is nothing like it: names the first part that is not there, and what is.
+        ValueError: what is there is not a number.
     """
     value: Any = metrics
-    *parents, last = place.split("/")
-    for part in parents:
-        if not isinstance(value, Mapping) or part not in value:
-            known = ", ".join(value) if isinstance(value, Mapping) else json.dumps(value)
-            raise ValueError(f"there is no metric {place}: {part} is not among {known}")
-        value = value[part]
-    found = value.get(last)
-    if found is not None and (isinstance(found, bool) or not isinstance(found, int | float)):
-        raise ValueError(f"metric {place} is not a number: {json.dumps(found)}")
-    return found
+    for part in place.split("/"):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise ValueError(f"metric {place} is not a number: {json.dumps(value)}")
+    return value
 
 
 def judge(claim: ClaimParams, metrics: Mapping[str, Any]) -> dict[str, float | str]:

@@ -45,11 +45,17 @@ class PatchSampler:
     def batch(self, number: int) -> tuple[Tensor, Tensor]:
         """Batch ``number``: LR (N, 3, p/s, p/s) and HR (N, 3, p, p) float32 in [0, 1], p = patch_size."""
         generator = np.random.default_rng([self.seed, number])
-        places = (np.arange(self.batch_size) + generator.random()) / self.batch_size  # systematic sampling
-        chosen = np.searchsorted(self.edges, places, side="right")
-        patches = [self._patch(self.names[number], generator) for number in chosen]
+        patches = [self._patch(self.names[number], generator) for number in self._draw(generator)]
         lr, hr = (np.stack(images) for images in zip(*patches, strict=True))
         return _to_batch(lr), _to_batch(hr)
+
+    def labels(self, number: int) -> Tensor:
+        """Degradation of each patch of batch ``number``: positions in ``names``, (N,)."""
+        return torch.from_numpy(self._draw(np.random.default_rng([self.seed, number])))
+
+    def _draw(self, generator: np.random.Generator) -> np.ndarray:
+        places = (np.arange(self.batch_size) + generator.random()) / self.batch_size  # systematic sampling
+        return np.searchsorted(self.edges, places, side="right")
 
     def _patch(self, degradation: str, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         members = self.pairs[degradation]

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from faig.agreement import AgreementParams
 from faig.attribution import ScoreParams
+from faig.branches import BranchesParams
 from faig.claims import ClaimParams
 from faig.compute import ComputeParams
 from faig.degradation import DOWNSAMPLING, parse_operations
@@ -15,6 +16,7 @@ from faig.networks import NetworkParams
 from faig.params import Name, Ratio, Scale, Seed, settings
 from faig.photographs import DatasetParams
 from faig.prediction import PredictParams
+from faig.retraining import RetrainParams
 from faig.scoring import METHODS
 from faig.targets import CLEAN, TargetParams
 from faig.training import TrainingParams
@@ -47,6 +49,8 @@ class PipelineParams:
     predict: PredictParams
     modulate: ModulationParams
     compare_targets: AgreementParams
+    retrain: RetrainParams
+    compare_branches: BranchesParams
     claims: dict[Name, ClaimParams]
     compute: ComputeParams
 
@@ -70,7 +74,7 @@ class PipelineParams:
                 raise ValueError(
                     f"{key} names the unknown degradation {unknown[0]}; known are {', '.join(self.degradations)}"
                 )
-        for key in ("predict", "modulate", "compare_targets"):
+        for key in ("predict", "modulate", "compare_targets", "retrain", "compare_branches"):
             if (target := getattr(self, key).target) not in self.targets:
                 raise ValueError(f"{key}.target = {target!r} is not one of {', '.join(self.targets)}")
         if self.modulate.mixed not in self.targets[self.modulate.target].degradations:
@@ -86,13 +90,15 @@ class PipelineParams:
         sizes = {
             "train_baseline.patch_size": self.train_baseline.patch_size,
             "finetune.patch_size": self.finetune.patch_size,
+            "retrain.training.patch_size": self.retrain.training.patch_size,
+            "compare_branches.training.patch_size": self.compare_branches.training.patch_size,
             "score.images.size": self.score.images.size,
             "score.dead_leaves.size": self.score.dead_leaves.size,
             "predict.calibration.size": self.predict.calibration.size,
         }
         if self.dataset.test_tiles is not None:
             sizes["dataset.test_tiles.size"] = self.dataset.test_tiles.size
-        for key in ("train_baseline.patch_size", "finetune.patch_size"):
+        for key in [name for name in sizes if name.endswith("patch_size")]:
             if sizes[key] > self.dataset.min_size:
                 raise ValueError(f"{key} = {sizes[key]} must be at most dataset.min_size = {self.dataset.min_size}")
         for key, size in sizes.items():

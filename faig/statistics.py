@@ -3,13 +3,17 @@
 Every figure reported here is a function of means over images (a mean, or a ratio of differences of means), so one
 bootstrap serves all: resample the images, take the means, apply the function.
 
-Shapes: N images, K columns (per-image quantities), R resamples.
+Shapes: N images, K columns (per-image quantities), M replicates, R resamples.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """Means (R, K) -> one number per resample (R,)."""
@@ -66,6 +70,31 @@ def bootstrap_means(values: ArrayLike, *, num_resamples: int, generator: np.rand
     # How often each image is drawn: (R, N). Relative to the first row, constant columns stay exactly constant.
     counts = generator.multinomial(num_images, np.full(num_images, 1 / num_images), size=num_resamples)
     return rows[0] + counts @ (rows - rows[0]) / num_images
+
+
+def by_replicate(rows: "pd.DataFrame", column: str) -> NDArray[np.float64]:
+    """Table with columns replicate, image and ``column`` -> its values (replicates, images), images by name.
+
+    Several rows of one replicate and image are averaged.
+    """
+    return rows.pivot_table(index="replicate", columns="image", values=column).to_numpy()
+
+
+def bootstrap_replicates(
+    values: Mapping[str, NDArray[np.float64]], num_resamples: int, generator: np.random.Generator
+) -> dict[str, NDArray[np.float64]]:
+    """Means over ``num_resamples`` resamples of images and of replicates at once: (M, N) each -> (R,) each.
+
+    One draw of the images serves all quantities, and one of the replicates all that have equally many, so that their
+    differences and ratios keep the pairing.
+    """
+    [num_images] = {rows.shape[1] for rows in values.values()}
+    images = generator.multinomial(num_images, np.full(num_images, 1 / num_images), size=num_resamples) / num_images
+    replicates = {
+        count: generator.multinomial(count, np.full(count, 1 / count), size=num_resamples) / count
+        for count in sorted({len(rows) for rows in values.values()})
+    }
+    return {name: ((replicates[len(rows)] @ rows) * images).sum(axis=1) for name, rows in values.items()}
 
 
 def percentile_interval(samples: ArrayLike, *, level: float) -> tuple[float, float]:

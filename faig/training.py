@@ -30,6 +30,8 @@ from faig.progress import Progress
 from faig.quality import psnr
 
 Weights = dict[str, Tensor]
+Objective = Callable[[nn.Module, PatchSampler, int, Compute], Tensor]
+"""Network, sampler, number of the batch, compute -> the loss, a scalar on the device."""
 
 CHECKPOINT = "state.safetensors"
 
@@ -77,6 +79,14 @@ def learning_rate(iteration: int, params: TrainingParams) -> float:
     return params.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+def l1(network: nn.Module, sampler: PatchSampler, number: int, compute: Compute) -> Tensor:
+    """The mean absolute error over a batch, an :data:`Objective`."""
+    lr, hr = (compute.place(batch) for batch in sampler.batch(number))
+    with compute.autocast():
+        sr = network(lr)
+    return functional.l1_loss(sr.float(), hr)
+
+
 def train(
     network: nn.Module,
     sampler: PatchSampler,
@@ -85,6 +95,7 @@ def train(
     validate: Callable[[nn.Module], float],
     checkpoint: Path,
     description: str,
+    objective: Objective = l1,
 ) -> tuple[Weights, list[dict[str, float]]]:
     """Train ``network`` in place.
 
@@ -94,7 +105,8 @@ def train(
         description: what the progress line calls the run.
 
     Returns:
-        The averaged weights, and the curve: per point iteration, learning_rate, train_l1, validation_psnr.
+        The averaged weights, and the curve: per point iteration, learning_rate, train_l1 (the mean of the objective),
+        validation_psnr.
 
     Raises:
         ValueError: the loss became NaN or infinite; the last good checkpoint is kept.
@@ -104,7 +116,7 @@ def train(
     with Progress(params.iterations, description, initial=state.iteration) as progress:
         while state.iteration < params.iterations:
             num_steps = min(params.log_every, params.iterations - state.iteration)
-            losses = [step(state, sampler, params, compute) for _ in range(num_steps)]
+            losses = [step(state, sampler, params, compute, objective) for _ in range(num_steps)]
             state.curve.append(_point(state, losses, params, validate, checkpoint))
             progress.advance(num_steps, loss=state.curve[-1]["train_l1"], psnr=state.curve[-1]["validation_psnr"])
             if state.iteration % params.checkpoint_every == 0:
@@ -124,6 +136,7 @@ def fit(
     seed: int,
     checkpoints: Path,
     description: str,
+    objective: Objective = l1,
 ) -> tuple[Weights, list[dict[str, float]]]:
     """Train ``network`` on pairs of a mixture of degradations; the curve's validation PSNR is that of the test images.
 
@@ -144,7 +157,8 @@ def fit(
     digest = hashlib.sha256(json.dumps(used, sort_keys=True).encode())
     for value in network.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return train(network, sampler, params, compute, validate, checkpoints / digest.hexdigest()[:16], description)
+    checkpoint = checkpoints / digest.hexdigest()[:16]
+    return train(network, sampler, params, compute, validate, checkpoint, description, objective)
 
 
 def mean_psnr(network: nn.Module, batches: Sequence[Batch], compute: Compute) -> float:
@@ -164,14 +178,13 @@ def start(network: nn.Module, params: TrainingParams) -> TrainingState:
     return TrainingState(network, average, optimizer)
 
 
-def step(state: TrainingState, sampler: PatchSampler, params: TrainingParams, compute: Compute) -> Tensor:
+def step(
+    state: TrainingState, sampler: PatchSampler, params: TrainingParams, compute: Compute, objective: Objective = l1
+) -> Tensor:
     """One iteration, in place; returns the loss, a scalar on the device."""
-    lr, hr = (compute.place(batch) for batch in sampler.batch(state.iteration))
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(state.iteration, params)
-    with compute.autocast():
-        sr = state.network(lr)
-    loss = functional.l1_loss(sr.float(), hr)
+    loss = objective(state.network, sampler, state.iteration, compute)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     state.optimizer.step()

@@ -11,7 +11,10 @@ from faig.claims import ClaimParams, judge, look_up
 from faig.params import ParamsError, check
 from stages.claims import main
 
-METRICS = {"mask": {"blur": {"removed": 0.9, "removed_low": 0.8, "removed_high": 0.95, "name": "x"}}, "limit": 0.85}
+METRICS = {
+    "mask": {"blur": {"removed": 0.9, "removed_low": 0.8, "removed_high": 0.95, "name": "x"}},
+    "score": {"limit": 0.85},
+}
 
 
 def claim(**values):
@@ -27,7 +30,7 @@ def claim(**values):
         ({"at_most": 0.95}, "holds"),
         ({"at_most": 0.92}, "unsure"),
         ({"at_most": 0.89}, "fails"),
-        ({"at_least": "limit"}, "unsure"),
+        ({"at_least": "score/limit"}, "unsure"),
     ],
 )
 def test_a_claim_holds_where_its_whole_interval_does(bound, verdict):
@@ -44,14 +47,21 @@ def test_without_an_interval_the_value_decides():
 
 def test_what_was_left_out_is_not_measured():
     assert judge(claim(at_least=0.5), {"mask": {"blur": {}}}) == {"threshold": 0.5, "verdict": "not measured"}
-    assert judge(claim(at_least="limit"), {**METRICS, "limit": None})["verdict"] == "not measured"
+    assert judge(claim(at_least="score/limit"), {**METRICS, "score": {"limit": None}})["verdict"] == "not measured"
 
 
-def test_a_place_that_does_not_exist_is_named():
-    with pytest.raises(ValueError, match="there is no metric mask/noise/removed: noise is not among blur"):
-        look_up(METRICS, "mask/noise/removed")
+def test_what_this_run_did_not_measure_is_none_and_what_is_no_number_is_named():
+    assert look_up(METRICS, "mask/noise/removed") is None
+    assert look_up(METRICS, "mask/blur/removed/low") is None
     with pytest.raises(ValueError, match="metric mask/blur/name is not a number"):
         look_up(METRICS, "mask/blur/name")
+
+
+def test_a_section_that_does_not_exist_is_refused():
+    with pytest.raises(ParamsError, match="masks/blur begins with none of finetune, score, mask"):
+        claim(metric="masks/blur", at_least=1)
+    with pytest.raises(ParamsError, match="predicted/x begins with none of"):
+        claim(at_least="predicted/x")
 
 
 @pytest.mark.parametrize("bound", [{}, {"at_least": 1, "at_most": 2}])

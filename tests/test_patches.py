@@ -126,3 +126,13 @@ def test_a_patch_that_is_no_multiple_of_the_scale_is_refused():
 def test_a_degradation_without_pairs_is_named():
     with pytest.raises(ValueError, match="no training pair of degradation jpeg"):
         sampler_of([random_pair("a", "clean")], {"clean": 1.0, "jpeg": 1.0})
+
+
+def test_labels_name_the_degradation_of_each_patch():
+    names = ["blur", "clean", "noise"]
+    flat = {name: np.full((24, 24, 3), 10 * place, dtype=np.uint8) for place, name in enumerate(names)}
+    pairs = [Pair("a", name, hr, area(hr, 2)) for name, hr in flat.items()]
+    sampler = sampler_of(pairs, {"noise": 1.0, "blur": 2.0, "clean": 1.0}, batch_size=7)
+    for number in range(5):
+        lr, _ = sampler.batch(number)
+        assert sampler.labels(number).tolist() == [image[0, 0, 0] // 10 for image in to_images(lr)]

@@ -60,6 +60,8 @@ ALLOWED_IMPORTS: dict[str, set[str]] = {
     "agreement": {"filters", "params", "statistics", "targets"},
     "masking": {"crops", "filters", "params", "path", "quality", "score_table", "statistics"},
     "prediction": {"attribution", "crops", "filters", "params", "path", "quadrature", "statistics", "targets"},
+    "retraining": {"crops", "filters", "masking", "params", "path", "quality", "statistics", "training"},
+    "branches": {"compute", "crops", "networks", "params", "patches", "quality", "statistics", "training"},
     "modulation": {"crops", "filters", "masking", "params", "path", "quality", "statistics"},
     # results
     "quality": set(),
@@ -72,6 +74,7 @@ ALLOWED_IMPORTS: dict[str, set[str]] = {
     "pipeline": {
         "agreement",
         "attribution",
+        "branches",
         "claims",
         "compute",
         "degradation",
@@ -81,6 +84,7 @@ ALLOWED_IMPORTS: dict[str, set[str]] = {
         "params",
         "photographs",
         "prediction",
+        "retraining",
         "scoring",
         "targets",
         "training",

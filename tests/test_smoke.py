@@ -73,7 +73,7 @@ def first_metrics(story: Project) -> dict[str, Any]:
 def test_every_stage_runs(story: Project):
     degradations = read_params(story.folder / "params.yaml")["degradations"]
     expected = {"list_imports", "check", "tidy", "prepare", "train_baseline", "attribute_crops", "predict"}
-    expected |= {"modulate", "compare_targets", "claims"}
+    expected |= {"modulate", "compare_targets", "retrain", "compare_branches", "claims"}
     expected |= {f"synthesize@{name}" for name in degradations}
     assert story.ran["first"] == expected | expand(TARGETS, "pair@*", "finetune@*", "score@*", "mask@*", "sweep@*")
 
@@ -154,6 +154,29 @@ def test_specialists_and_the_blind_target_are_compared(story: Project):
         assert 0 <= values["jaccard"] <= 1
 
 
+def test_retraining_is_reported_for_every_variant(story: Project):
+    params, metrics = read_params(story.folder / "params.yaml")["retrain"], first_metrics(story)
+    variants = {"grafted", "shuffled", "discovered", "same_count", "rewired", "random", "all"}
+    for name in TARGETS["blind"]:
+        values = metrics["retrain"][name]
+        assert set(values) == {"gain", *variants}
+        assert values["gain"] == pytest.approx(metrics["finetune"]["blind"][name]["gain"], abs=1e-3)
+        shares = [variant for variant in variants if "recovered" in values[variant]]
+        assert len(shares) == (len(variants) if values["gain"] >= params["min_gain"] else 0)
+
+
+def test_one_branch_and_two_are_compared_on_every_degradation(story: Project):
+    params = read_params(story.folder / "params.yaml")
+    found = first_metrics(story)["compare_branches"]
+    mixture = set(params["targets"]["blind"]["mixture"])
+    assert set(found) == {"mean", "prediction", "one_branch", "two_branches", *mixture}
+    for name in mixture:
+        assert found[name]["lead_low"] <= found[name]["lead"] <= found[name]["lead_high"]
+    added = found["two_branches"]["parameters"] / found["one_branch"]["parameters"] - 1
+    assert 0 < added <= params["compare_branches"]["budget"]
+    assert found["two_branches"]["gflops"] > found["one_branch"]["gflops"]
+
+
 def test_score_tables_rank_every_filter_once_per_ranking(story: Project):
     for target, attributed in TARGETS.items():
         table = pd.read_parquet(story.folder / "data" / "scores" / f"{target}.parquet")
@@ -171,7 +194,7 @@ def test_every_picture_and_curve_is_there(story: Project):
         assert {f"plots/masks/{target}.png", f"plots/layers/{target}.png", f"plots/ratios/{target}.png"} <= names
         assert {f"plots/training/{target}.csv", f"plots/ratios/{target}.csv"} <= names
     assert {"plots/training/baseline.csv", "plots/confusion/overlap.csv", "plots/confusion/response.csv"} <= names
-    assert {"plots/modulation/curves.png", "plots/modulation/strip.png"} <= names
+    assert {"plots/modulation/curves.png", "plots/modulation/strip.png", "plots/retraining.png"} <= names
     pictures = [content for name, content in story.kept["first"].items() if re.match(r"plots/.*\.png", name)]
     assert all(content.startswith(b"\x89PNG") and len(content) > 5000 for content in pictures)
 

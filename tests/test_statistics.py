@@ -1,12 +1,15 @@
 """Laws of the bootstrap and of the classification counts."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from faig.statistics import (
     accuracy,
     bootstrap_interval,
     bootstrap_means,
+    bootstrap_replicates,
+    by_replicate,
     confusion_matrix,
     first_mean,
     percentile_interval,
@@ -137,3 +140,31 @@ def test_unusable_labels_are_refused(truth, predicted, classes, message):
 def test_accuracy_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one prediction"):
         accuracy([], [])
+
+
+# Replicates
+
+
+def test_tables_become_replicates_by_images():
+    rows = [(replicate, image, 10 * replicate + place) for replicate in (1, 0) for place, image in enumerate("ba")]
+    table = pd.DataFrame(rows, columns=["replicate", "image", "psnr"])
+    np.testing.assert_array_equal(by_replicate(table, "psnr"), [[1, 0], [11, 10]])
+    twice = pd.concat([table, table.assign(psnr=table["psnr"] + 4)])
+    np.testing.assert_array_equal(by_replicate(twice, "psnr"), [[3, 2], [13, 12]])
+
+
+def test_replicates_and_images_are_resampled_together_for_all_quantities():
+    values = np.random.default_rng(1).normal(size=(3, 5))
+    samples = bootstrap_replicates({"a": values, "b": values + 2, "one": values[:1]}, 4000, np.random.default_rng(0))
+    np.testing.assert_allclose(samples["b"] - samples["a"], 2)
+    assert samples["a"].mean() == pytest.approx(values.mean(), abs=0.03)
+    alone = bootstrap_means(values[0], num_resamples=4000, generator=np.random.default_rng(3))
+    assert samples["one"].std() == pytest.approx(alone.std(), rel=0.1)
+
+
+def test_equal_images_leave_the_spread_over_replicates_and_the_other_way_round():
+    spread = np.array([[0.0], [1.0]]) + np.zeros((2, 4))
+    samples = bootstrap_replicates({"a": spread}, 500, np.random.default_rng(0))["a"]
+    assert set(np.round(samples, 9)) == {0, 0.5, 1}
+    samples = bootstrap_replicates({"a": np.array([[0.0, 1.0]] * 3)}, 500, np.random.default_rng(0))["a"]
+    assert set(np.round(samples, 9)) == {0, 0.5, 1}

@@ -1,0 +1,246 @@
+"""Laws of retraining: controls keep what they say, frozen weights keep their bits, shares follow from the table."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import CPU
+from torch import nn
+
+from faig.crops import Batch
+from faig.filters import FilterIndex
+from faig.pairs import Pair
+from faig.params import check
+from faig.patches import PatchSampler
+from faig.quality import psnr
+from faig.retraining import (
+    CONTROLS,
+    RetrainParams,
+    graft,
+    measure,
+    rewired,
+    same_count,
+    shuffle,
+    summarize,
+    train_only,
+    trained_variants,
+)
+from faig.training import TrainingParams, start, step
+
+TRAINING = {
+    "iterations": 3, "batch_size": 2, "patch_size": 16, "learning_rate": 0.01, "schedule": "one_cycle", "warmup": 0.0,
+    "adam_betas": [0.9, 0.99], "ema_decay": 0.9, "log_every": 3, "checkpoint_every": 3, "validation_images": 1,
+}  # fmt: skip
+VALUES = {
+    "target": "blind",
+    "ratio": 0.1,
+    "replicates": 2,
+    "training": TRAINING,
+    "min_gain": 0.5,
+    "num_resamples": 200,
+    "level": 0.9,
+}
+PARAMS = check("retrain", VALUES, RetrainParams, source="params.yaml")
+
+
+class Mixed(nn.Module):
+    """Grouped, transposed and plain convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.grouped = nn.Conv2d(4, 6, 3, groups=2)
+        self.up = nn.ConvTranspose2d(6, 4, 2, groups=2)
+        self.last = nn.Conv2d(4, 3, 1)
+
+
+@pytest.fixture(params=["kernel", "channel"])
+def mixed(request):
+    network = Mixed()
+    index = FilterIndex.of(network, granularity=request.param)
+    found = np.random.default_rng(0).choice(index.num_filters, index.num_filters // 2, replace=False)
+    return network, index, found
+
+
+# Controls
+
+
+def test_same_count_keeps_each_layer_s_number_and_reaches_every_filter(mixed):
+    _, index, found = mixed
+    generator = np.random.default_rng(1)
+    reached = set()
+    for _ in range(60):
+        drawn = same_count(index, found, generator)
+        assert len(set(drawn.tolist())) == len(found)
+        np.testing.assert_array_equal(index.count_by_layer(drawn), index.count_by_layer(found))
+        reached |= set(drawn.tolist())
+    layers = set(index.layer_numbers[found])
+    assert reached == {n for n in range(index.num_filters) if index.layer_numbers[n] in layers}
+
+
+def test_rewiring_keeps_each_output_channel_s_number_and_moves_input_channels(mixed):
+    _, index, found = mixed
+    generator = np.random.default_rng(1)
+
+    def outputs(filters):
+        layer, out_channel, _ = index.locate(filters)
+        return sorted(zip(layer.tolist(), out_channel.tolist(), strict=True))
+
+    reached = set()
+    for _ in range(60):
+        drawn = rewired(index, found, generator)
+        assert len(set(drawn.tolist())) == len(found)
+        assert outputs(drawn) == outputs(found)
+        reached |= set(drawn.tolist())
+    connected = set(outputs(found))
+    possible = {n for n in range(index.num_filters) if outputs(np.array([n]))[0] in connected}
+    assert reached == possible
+
+
+def test_variants_are_the_discovered_filters_controls_and_all(model):
+    found = np.array([9, 3, 40])
+    variants = trained_variants(model.index, found, 2, np.random.default_rng(0))
+    assert [(v.name, v.replicate) for v in variants[:-1]] == [
+        (name, number) for number in range(2) for name in ("discovered", *CONTROLS)
+    ]
+    assert (variants[-1].name, len(variants[-1].filters)) == ("all", model.index.num_filters)
+    assert all(len(v.filters) == 3 for v in variants[:-1])
+    digests = {v.name: {w.digest() for w in variants if w.name == v.name} for v in variants}
+    assert len(digests["discovered"]) == 1
+    assert len(digests["random"]) == 2
+
+
+# Frozen weights
+
+
+def test_only_the_chosen_filters_are_trained_all_else_stays_bit_for_bit(tiny_network):
+    index = FilterIndex.of(tiny_network)
+    chosen = np.array([0, 5, 30, 31, index.num_filters - 1])
+    before = {name: value.clone() for name, value in tiny_network.state_dict().items()}
+    generator = np.random.default_rng(0)
+    hr = generator.integers(256, size=(32, 32, 3), dtype=np.uint8)
+    pair = Pair("a", "noise", hr, hr[::2, ::2].copy())
+    params = check("training", TRAINING, TrainingParams, source="test")
+    train_only(tiny_network, index, chosen)
+    state = start(tiny_network, params)
+    sampler = PatchSampler([pair], {"noise": 1.0}, patch_size=16, batch_size=2, seed=0)
+    for _ in range(params.iterations):
+        step(state, sampler, params, CPU)
+    moved = index.spread(chosen, before)
+    for weights in (tiny_network.state_dict(), state.average):
+        for name, value in weights.items():
+            flags = moved.get(name, torch.zeros((), dtype=torch.bool)).expand_as(value)
+            assert torch.equal(value[~flags], before[name][~flags])
+            assert (value[flags] != before[name][flags]).all()
+
+
+# Weights
+
+
+def test_grafting_puts_the_target_s_kernels_into_the_baseline(model):
+    chosen = np.array([2, 17, 44])
+    grafted = graft(model.target, model.baseline, model.index, chosen)
+    flags = model.index.spread(chosen, model.target)
+    for name, value in grafted.items():
+        own = flags.get(name, torch.zeros((), dtype=torch.bool)).expand_as(value)
+        assert torch.equal(value[own], model.target[name][own])
+        assert torch.equal(value[~own], model.baseline[name][~own])
+
+
+def test_shuffling_moves_whole_kernels_within_each_layer_and_nothing_else(mixed):
+    network, index, found = mixed
+    weights = {name: torch.rand_like(value) for name, value in network.state_dict().items()}
+    shuffled = shuffle(weights, index, found, np.random.default_rng(3))
+    assert not all(torch.equal(shuffled[name], weights[name]) for name in weights)
+    taps = {entry.weight: entry.kernels for entry in index.entries}
+    for number, (entry, first, size) in enumerate(zip(index.entries, index.starts, index.sizes, strict=True)):
+        before, after = (taps[entry.weight](w[entry.weight]).reshape(size, -1) for w in (weights, shuffled))
+        chosen = found[index.layer_numbers[found] == number] - first
+        others = np.setdiff1d(np.arange(size), chosen)
+        assert torch.equal(after[others], before[others])
+        assert sorted(after[chosen].tolist()) == sorted(before[chosen].tolist())
+    assert all(torch.equal(shuffled[name], weights[name]) for name in weights if name.endswith("bias"))
+
+
+def test_one_filter_of_a_layer_has_nowhere_to_go(model):
+    chosen = np.array(model.index.starts)
+    shuffled = shuffle(model.target, model.index, chosen, np.random.default_rng(0))
+    assert all(torch.equal(shuffled[name], value) for name, value in model.target.items())
+
+
+def test_shuffling_does_not_depend_on_the_memory_layout(model):
+    chosen = np.arange(model.index.num_filters)
+    dense = shuffle(model.target, model.index, chosen, np.random.default_rng(0))
+    last = {
+        name: value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value
+        for name, value in model.target.items()
+    }
+    moved = shuffle(last, model.index, chosen, np.random.default_rng(0))
+    assert all(torch.equal(moved[name], dense[name]) for name in dense)
+
+
+# What is reported
+
+
+def test_quality_is_that_of_the_given_weights(model):
+    generator = torch.Generator().manual_seed(0)
+    batch = Batch(("a", "b"), *(torch.rand(shape, generator=generator) for shape in ((2, 3, 8, 8), (2, 3, 16, 16))))
+    networks = [("target", 0, model.target), ("random", 1, model.baseline)]
+    table = measure(model, networks, [batch], border=2)
+    assert table[["variant", "replicate", "image"]].to_numpy().tolist() == [
+        ["target", 0, "a"], ["target", 0, "b"], ["random", 1, "a"], ["random", 1, "b"],
+    ]  # fmt: skip
+    sr = model.restore(model.baseline, batch.lr).detach()
+    assert table["psnr"][2:].tolist() == psnr(sr, batch.hr, 2).tolist()
+
+
+def table(gains, images=("a", "b", "c")):
+    """PSNR 20 + 1 per image, plus the gain of (variant, replicate)."""
+    rows = [
+        {"variant": variant, "replicate": replicate, "image": image, "psnr": 20 + place + gain}
+        for (variant, replicate), gain in {("baseline", 0): 0, **gains}.items()
+        for place, image in enumerate(images)
+    ]
+    return pd.DataFrame(rows)
+
+
+HAND_MADE = {
+    ("target", 0): 4.0,
+    ("discovered", 0): 3.0,
+    ("discovered", 1): 3.0,
+    ("random", 0): 1.0,
+    ("random", 1): 2.0,
+    ("rewired", 0): 3.0,
+    ("rewired", 1): 3.0,
+    ("all", 0): 5.0,
+}
+
+
+def test_shares_of_a_hand_made_table():
+    results = summarize(table(HAND_MADE), PARAMS, np.random.default_rng(0))
+    assert results["gain"] == pytest.approx(4)
+    recovered = {name: values["recovered"] for name, values in results.items() if name != "gain"}
+    assert recovered == pytest.approx({"discovered": 0.75, "random": 0.375, "rewired": 0.75, "all": 1.25})
+    for bound in ("_low", "_high"):
+        assert results["discovered"]["recovered" + bound] == pytest.approx(0.75)
+        assert results["rewired"]["behind" + bound] == pytest.approx(0)
+    assert results["random"]["behind"] == pytest.approx(0.375)
+    assert results["random"]["behind_low"] == pytest.approx(0.25)  # both draws the better replicate
+    assert results["random"]["behind_high"] == pytest.approx(0.5)
+
+
+def test_an_interval_widens_with_the_spread_over_images():
+    rows = table(HAND_MADE)
+    rows.loc[(rows["variant"] == "random") & (rows["image"] == "a"), "psnr"] += 3
+    wide = summarize(rows, PARAMS, np.random.default_rng(0))["random"]
+    narrow = summarize(table(HAND_MADE), PARAMS, np.random.default_rng(0))["random"]
+    widths = [values["recovered_high"] - values["recovered_low"] for values in (wide, narrow)]
+    assert widths[0] > widths[1]
+
+
+def test_a_gain_too_small_is_reported_and_not_divided_by():
+    results = summarize(
+        table({("target", 0): 0.1, ("discovered", 0): 0.0, ("random", 0): 0.2}), PARAMS, np.random.default_rng(0)
+    )
+    assert results["gain"] == pytest.approx(0.1)
+    assert results["random"] == {"gained_db": pytest.approx(0.2)}
+    assert results["discovered"] == {"gained_db": pytest.approx(0)}
