@@ -67,3 +67,25 @@ def retraining_chart(results: Mapping[str, Mapping[str, Any]], path: Path) -> No
             axes.axvline(0, color="black", linewidth=0.8)
             axes.set(xlabel="recovered [share of gain]", title=label_of(degradation))
         panels[0].invert_yaxis()
+
+
+def severity_chart(table: pd.DataFrame, path: Path) -> None:
+    """Write the response over the level: a panel per degradation, a line per filters, mean over images.
+
+    ``table``: as :func:`faig.severity.summarize` takes it. The band holds the middle half of the images.
+    """
+    names = list(dict.fromkeys(table["degradation"]))
+    colours = colours_of(names)
+    with figure_file(path, 1 + 3.1 * len(names), 3.2) as figure:
+        panels = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
+        for axes, name in zip(panels, names, strict=True):
+            for number, filters in enumerate(dict.fromkeys(table["filters"])):
+                rows = pd.DataFrame(table[(table["degradation"] == name) & (table["filters"] == filters)])
+                curves = rows.pivot_table(index="image", columns="value", values="response") / np.log(10) * 20
+                low, high = curves.quantile(0.25), curves.quantile(0.75)
+                axes.fill_between(curves.columns, low, high, color=colours[filters], alpha=0.18, linewidth=0)
+                style = {"color": colours[filters], "marker": MARKERS[number % len(MARKERS)]}
+                axes.plot(curves.columns, curves.mean(), **style, label=f"{label_of(filters)} filters")
+            axes.set(xlabel="level", title=f"{label_of(name)} inputs")
+        panels[0].set_ylabel("response [dB of the full range]")
+        legend_above(figure, panels[0])

@@ -16,6 +16,8 @@ SECTIONS = (
     "compare_targets",
     "retrain",
     "compare_branches",
+    "compare_predictors",
+    "severity",
 )
 """Where a metric may stand: the sections of the metrics files; ``ratios``: the curves over the mask ratio."""
 VERDICTS = ("holds", "unsure", "fails", "not measured")

@@ -17,7 +17,9 @@ from faig.params import Name, Ratio, Scale, Seed, settings
 from faig.photographs import DatasetParams
 from faig.prediction import PredictParams
 from faig.retraining import RetrainParams
+from faig.rivals import RivalsParams
 from faig.scoring import METHODS
+from faig.severity import SeverityParams, at_level
 from faig.targets import CLEAN, TargetParams
 from faig.training import TrainingParams
 
@@ -51,6 +53,8 @@ class PipelineParams:
     compare_targets: AgreementParams
     retrain: RetrainParams
     compare_branches: BranchesParams
+    compare_predictors: RivalsParams
+    severity: SeverityParams
     claims: dict[Name, ClaimParams]
     compute: ComputeParams
 
@@ -74,17 +78,24 @@ class PipelineParams:
                 raise ValueError(
                     f"{key} names the unknown degradation {unknown[0]}; known are {', '.join(self.degradations)}"
                 )
-        for key in ("predict", "modulate", "compare_targets", "retrain", "compare_branches"):
+        for key in ("predict", "modulate", "compare_targets", "retrain", "compare_branches", "severity"):
             if (target := getattr(self, key).target) not in self.targets:
                 raise ValueError(f"{key}.target = {target!r} is not one of {', '.join(self.targets)}")
+        if not set(self.severity.levels) & set(self.targets[self.severity.target].attribute):
+            raise ValueError("severity.levels names no degradation that severity.target attributes")
+        for name, levels in self.severity.levels.items():
+            if name in self.degradations:
+                for value in levels.values:
+                    at_level(f"degradations.{name}", self.degradations[name], levels, value)
         if self.modulate.mixed not in self.targets[self.modulate.target].degradations:
             raise ValueError(
                 f"modulate.mixed = {self.modulate.mixed!r} is not in targets.{self.modulate.target}.mixture"
             )
         if missing := {CLEAN, *self.targets[self.predict.target].attribute} - set(self.predict.classes):
             raise ValueError(f"predict.classes lacks {sorted(missing)[0]}, which predict.target tells apart")
-        if unknown := sorted(set(self.sweep.methods) - set(METHODS)):
-            raise ValueError(f"sweep.methods names the unknown method {unknown[0]}; known are {', '.join(METHODS)}")
+        for key in ("sweep", "compare_predictors"):
+            if unknown := sorted(set(getattr(self, key).methods) - set(METHODS)):
+                raise ValueError(f"{key}.methods names the unknown method {unknown[0]}; known are {', '.join(METHODS)}")
 
     def _check_sizes(self) -> None:
         sizes = {
@@ -92,6 +103,7 @@ class PipelineParams:
             "finetune.patch_size": self.finetune.patch_size,
             "retrain.training.patch_size": self.retrain.training.patch_size,
             "compare_branches.training.patch_size": self.compare_branches.training.patch_size,
+            "compare_predictors.classifier.patch_size": self.compare_predictors.classifier.patch_size,
             "score.images.size": self.score.images.size,
             "score.dead_leaves.size": self.score.dead_leaves.size,
             "predict.calibration.size": self.predict.calibration.size,

@@ -147,6 +147,22 @@ def accuracy(truth: Sequence[str], predicted: Sequence[str]) -> float:
     return sum(t == p for t, p in zip(truth, predicted, strict=True)) / len(truth)
 
 
+def auroc(scores: NDArray[np.float64], positive: NDArray[np.bool_], counts: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Chance that a positive scores above a negative, ties counting half (Mann, Whitney 1947): one per resample (R,).
+
+    ``scores`` and ``positive`` (N,); ``counts`` (R, N): how often each is in the resample.
+
+    Raises:
+        ValueError: a resample holds no positive or no negative.
+    """
+    above = np.sign(scores[positive][:, None] - scores[~positive]) / 2 + 0.5
+    first, second = counts[:, positive].astype(float), counts[:, ~positive].astype(float)
+    total = first.sum(axis=1) * second.sum(axis=1)
+    if not total.all():
+        raise ValueError("AUROC needs at least one positive and one negative in every resample")
+    return ((first @ above) * second).sum(axis=1) / total
+
+
 def _check_lengths(truth: list[str], predicted: list[str]) -> None:
     if len(truth) != len(predicted):
         raise ValueError(f"{len(truth)} true labels but {len(predicted)} predictions: there must be one each")

@@ -62,6 +62,8 @@ ALLOWED_IMPORTS: dict[str, set[str]] = {
     "prediction": {"attribution", "crops", "filters", "params", "path", "quadrature", "statistics", "targets"},
     "retraining": {"crops", "filters", "masking", "params", "path", "quality", "statistics", "training"},
     "branches": {"compute", "crops", "networks", "params", "patches", "quality", "statistics", "training"},
+    "rivals": {"compute", "networks", "params", "patches", "tensors"},
+    "severity": {"degradation", "params", "statistics"},
     "modulation": {"crops", "filters", "masking", "params", "path", "quality", "statistics"},
     # results
     "quality": set(),
@@ -85,7 +87,9 @@ ALLOWED_IMPORTS: dict[str, set[str]] = {
         "photographs",
         "prediction",
         "retraining",
+        "rivals",
         "scoring",
+        "severity",
         "targets",
         "training",
     },
@@ -425,3 +429,11 @@ def test_presets_fit(name: str):
     text = apply.apply_preset(name, (ROOT / "params.yaml").read_text(encoding="utf-8"))
     values = importlib.import_module("ruamel.yaml").YAML(typ="safe", pure=True).load(text)
     check("", values, PipelineParams, source=name)
+
+
+def test_the_levels_of_severity_must_be_those_of_a_degradation():
+    blur = {"operation": "gaussian_blur", "key": "sigma", "values": [1, 2, 3, 4, 5, 6]}
+    assert "degradations.noise has no operation gaussian_blur" in error_of(severity__levels={"noise": blur})
+    assert "severity.levels names no degradation that severity.target" in error_of(severity__levels={"rain": blur})
+    wrong = error_of(severity__levels={"blur": {**blur, "values": [-1, 2, 3, 4, 5, 6]}})
+    assert "sigma = -1" in wrong

@@ -1,6 +1,7 @@
 """Laws of the predictors: features by hand, classes that can be told apart are, classes that cannot are not."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,16 @@ from faig.crops import CropParams
 from faig.masking import mask
 from faig.networks import NetworkParams, NetworkSpec, build_network
 from faig.path import PathModel
-from faig.prediction import LabelledCrop, PredictParams, detail, evaluate, overlap, predict, pseudo_scores, response
+from faig.prediction import (
+    LabelledCrop,
+    PredictParams,
+    detail,
+    evaluate,
+    overlap,
+    posteriors,
+    pseudo_scores,
+    response,
+)
 from faig.quadrature import quadrature
 
 CLASSES: tuple[str, ...] = ("clean", "blur", "noise", "blur_noise")
@@ -69,6 +79,11 @@ def crops_of(num: int, centres: dict[str, tuple[float, float]] = CENTRES) -> tup
     return crops, values
 
 
+def predict(calibration: np.ndarray, labels: list[str], tests: np.ndarray, classes: Sequence[Any]) -> list[str]:
+    """The most probable class of each test."""
+    return [classes[place] for place in posteriors(calibration, labels, tests, classes).argmax(axis=1)]
+
+
 # Features
 
 
@@ -119,7 +134,15 @@ def test_each_response_is_of_its_own_image_and_mask(model: PathModel, images: li
         name: mask(model.target, model.baseline, model.index, np.arange(n)) for name, n in (("blur", 3), ("noise", 40))
     }
     together = response(model, masked, images)
-    assert list(together.columns) == ["blur", "noise", "blur_detail", "noise_detail", "detail"]
+    assert list(together.columns) == [
+        "blur",
+        "noise",
+        "blur_coarse",
+        "noise_coarse",
+        "blur_detail",
+        "noise_detail",
+        "detail",
+    ]
     for row, lr in enumerate(images):
         for name, weights in masked.items():
             alone = response(model, {name: weights}, [lr])
@@ -279,3 +302,24 @@ def test_the_classes_of_the_tests_are_not_used_to_predict_them():
     )
     assert table["good"].tolist() == other["good"].tolist()
     assert results["good"]["accuracy_four"] == 0
+
+
+def test_probabilities_given_directly_are_taken_as_they_are():
+    crops, _ = crops_of(6)
+    certain = pd.DataFrame([[0.0 if name == crop.label else -9.0 for name in CLASSES] for crop in crops])
+    certain.columns = list(CLASSES)
+    table, results = evaluate(crops, {"cnn": certain}, ["blur", "noise"], params_of(), direct=["cnn"])
+    assert results["cnn"]["accuracy_four"] == results["cnn"]["accuracy_three"] == results["cnn"]["auroc"]["noise"] == 1
+    tests = table["set"] == "test"
+    assert table["cnn"][tests].tolist() == table["class"][tests].tolist()
+
+
+def test_the_area_under_the_curve_is_1_for_classes_told_apart_and_half_for_chance(evaluated: Any):
+    *_, results = evaluated
+    assert results["good"]["auroc"]["blur"] == 1
+    assert results["blind_eye"]["auroc"]["clean"] == 1
+    assert 0.5 < results["blind_eye"]["auroc"]["noise"] < 1
+    for values in results.values():
+        for name in CLASSES:
+            area = [values["auroc"][name + end] for end in ("_low", "", "_high")]
+            assert area == sorted(area)

@@ -73,7 +73,15 @@ def first_metrics(story: Project) -> dict[str, Any]:
 def test_every_stage_runs(story: Project):
     degradations = read_params(story.folder / "params.yaml")["degradations"]
     expected = {"list_imports", "check", "tidy", "prepare", "train_baseline", "attribute_crops", "predict"}
-    expected |= {"modulate", "compare_targets", "retrain", "compare_branches", "claims"}
+    expected |= {
+        "modulate",
+        "compare_targets",
+        "retrain",
+        "compare_branches",
+        "compare_predictors",
+        "severity",
+        "claims",
+    }
     expected |= {f"synthesize@{name}" for name in degradations}
     assert story.ran["first"] == expected | expand(TARGETS, "pair@*", "finetune@*", "score@*", "mask@*", "sweep@*")
 
@@ -177,6 +185,24 @@ def test_one_branch_and_two_are_compared_on_every_degradation(story: Project):
     assert found["two_branches"]["gflops"] > found["one_branch"]["gflops"]
 
 
+def test_rival_predictors_are_measured_alike(story: Project):
+    params, metrics = read_params(story.folder / "params.yaml"), first_metrics(story)
+    found = metrics["compare_predictors"]
+    assert set(found) == {*params["compare_predictors"]["methods"], "trivial", "classifier"}
+    assert found["faig"] == metrics["predict"]["response"]  # at the same ratio, the same predictor
+    for values in found.values():
+        assert 0 <= values["accuracy_four_low"] <= values["accuracy_four"] <= values["accuracy_four_high"] <= 1
+        assert all(0 <= values["auroc"][name] <= 1 for name in params["predict"]["classes"])
+
+
+def test_severity_is_a_rank_correlation_of_every_degradation(story: Project):
+    params, found = read_params(story.folder / "params.yaml"), first_metrics(story)["severity"]
+    assert set(found) == set(params["severity"]["levels"])
+    for name, values in found.items():
+        assert -1 <= values["rank_correlation_low"] <= values["rank_correlation_high"] <= 1
+        assert values["num_levels"] == len(params["severity"]["levels"][name]["values"])
+
+
 def test_score_tables_rank_every_filter_once_per_ranking(story: Project):
     for target, attributed in TARGETS.items():
         table = pd.read_parquet(story.folder / "data" / "scores" / f"{target}.parquet")
@@ -194,7 +220,12 @@ def test_every_picture_and_curve_is_there(story: Project):
         assert {f"plots/masks/{target}.png", f"plots/layers/{target}.png", f"plots/ratios/{target}.png"} <= names
         assert {f"plots/training/{target}.csv", f"plots/ratios/{target}.csv"} <= names
     assert {"plots/training/baseline.csv", "plots/confusion/overlap.csv", "plots/confusion/response.csv"} <= names
-    assert {"plots/modulation/curves.png", "plots/modulation/strip.png", "plots/retraining.png"} <= names
+    assert {
+        "plots/modulation/curves.png",
+        "plots/modulation/strip.png",
+        "plots/retraining.png",
+        "plots/severity.png",
+    } <= names
     pictures = [content for name, content in story.kept["first"].items() if re.match(r"plots/.*\.png", name)]
     assert all(content.startswith(b"\x89PNG") and len(content) > 5000 for content in pictures)
 

@@ -30,7 +30,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def test_adding_a_degradation_runs_only_what_it_affects(story: Project):
     blind = {f"{stage}@blind" for stage in ("finetune", "score", "mask", "sweep")} | {"attribute_crops", "predict"}
-    blind |= {"modulate", "compare_targets", "retrain", "compare_branches", "claims"}
+    blind |= {"modulate", "compare_targets", "retrain", "compare_branches", "compare_predictors", "severity", "claims"}
     assert (
         story.ran["jpeg added"]
         == {"list_imports", "check", "tidy", "synthesize@jpeg"} | expand(TARGETS, "pair@*") | blind

@@ -283,7 +283,17 @@ def test_a_changed_module_changes_the_lists_of_those_that_import_it_and_no_other
         module.write("# a remark\n")
     after = lists_of(code / "lists")
     changed = {name for name in before if after[name] != before[name]}
-    readers = {"score", "mask", "sweep", "predict", "modulate", "compare_targets", "retrain"}
+    readers = {
+        "score",
+        "mask",
+        "sweep",
+        "predict",
+        "modulate",
+        "compare_targets",
+        "retrain",
+        "compare_predictors",
+        "severity",
+    }
     assert changed & set(STAGES) == {"check", *readers}
 
 

@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from faig.statistics import (
     accuracy,
+    auroc,
     bootstrap_interval,
     bootstrap_means,
     bootstrap_replicates,
@@ -168,3 +170,20 @@ def test_equal_images_leave_the_spread_over_replicates_and_the_other_way_round()
     assert set(np.round(samples, 9)) == {0, 0.5, 1}
     samples = bootstrap_replicates({"a": np.array([[0.0, 1.0]] * 3)}, 500, np.random.default_rng(0))["a"]
     assert set(np.round(samples, 9)) == {0, 0.5, 1}
+
+
+# AUROC
+
+
+def test_auroc_is_scikit_learn_s_whatever_the_counts():
+    generator = np.random.default_rng(0)
+    scores, positive = generator.integers(5, size=40).astype(float), generator.random(40) < 0.4
+    counts = generator.integers(1, 4, size=(3, 40))
+    for found, weights in zip(auroc(scores, positive, counts), counts, strict=True):
+        assert found == pytest.approx(roc_auc_score(positive, scores, sample_weight=weights))
+    assert auroc(-scores, positive, counts) == pytest.approx(1 - auroc(scores, positive, counts))
+
+
+def test_auroc_needs_both_kinds():
+    with pytest.raises(ValueError, match="at least one positive and one negative"):
+        auroc(np.arange(2.0), np.array([True, False]), np.array([[1, 1], [2, 0]]))

@@ -1,0 +1,104 @@
+"""Does the response of the discovered filters grow with the severity of a degradation?
+
+Test images are degraded anew with one operation at rising levels, seen in training or not. The response to an image of
+the filters of d is log RMS of what masking them changes in the target's output (see :mod:`faig.prediction`).
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from faig.degradation import degrade, image_generator, parse_operations
+from faig.params import Count, Name, Ratio, settings
+from faig.statistics import bootstrap_means, percentile_interval
+
+
+@settings
+class LevelsParams:
+    """A degradation's levels: values of ``key`` of its operation ``operation``."""
+
+    operation: str
+    key: str
+    values: Annotated[tuple[float, ...], Field(min_length=6)]
+
+    def __post_init__(self) -> None:
+        if list(self.values) != sorted(set(self.values)):
+            raise ValueError(f"values = {list(self.values)} must rise")
+
+
+@settings
+class SeverityParams:
+    """Settings of the severity stage: ``ratio`` of the filters masked, ``levels`` of what is varied."""
+
+    target: Name
+    ratio: Ratio
+    levels: Annotated[dict[Name, LevelsParams], Field(min_length=1)]
+    num_resamples: Count
+    level: Annotated[float, Field(gt=0, lt=1)]
+
+
+def at_level(key: str, operations: Sequence[Any], levels: LevelsParams, value: float) -> list[Any]:
+    """The operations of params.yaml's degradation ``key`` with one of their values replaced.
+
+    Raises:
+        ValueError: the degradation has no such operation or key, or the value is out of its range.
+    """
+    changed, found = [], False
+    for operation in operations:
+        if isinstance(operation, dict) and levels.key in operation.get(levels.operation, {}):
+            operation = {levels.operation: {**operation[levels.operation], levels.key: value}}
+            found = True
+        changed.append(operation)
+    if not found:
+        raise ValueError(f"{key} has no operation {levels.operation} with {levels.key}: see severity.levels")
+    parse_operations(key, changed)
+    return changed
+
+
+def degraded(
+    hr: np.ndarray, name: str, key: str, operations: Sequence[Any], *, scale: int, downsampling: str, seed: int
+) -> np.ndarray:
+    """LR (H, W, 3) of an 8-bit HR image; its noise is the same at all levels but for the level."""
+    generator = image_generator(seed, key, name)
+    return degrade(hr, parse_operations(key, operations), scale=scale, downsampling=downsampling, generator=generator)
+
+
+def summarize(table: pd.DataFrame, params: SeverityParams, generator: np.random.Generator) -> dict[str, Any]:
+    """Rank correlation (Spearman) of level and response in each image, mean over images.
+
+    Args:
+        table: columns degradation, value, image, filters, response; a row per level, image and whose filters.
+
+    Returns:
+        By degradation ``rank_correlation`` of its own filters with a bootstrap interval over images, ``num_levels``,
+        and ``other.<e>``: that of the filters of another degradation e. An image whose response is the same at all
+        levels counts as 0.
+    """
+    results: dict[str, Any] = {}
+    for name, rows in table.groupby("degradation", sort=False):
+        by_filters = {}
+        for filters, part in rows.groupby("filters", sort=False):
+            curves = part.pivot_table(index="image", columns="value", values="response")
+            by_filters[str(filters)] = np.array([rank_correlation(curve) for curve in curves.to_numpy()])
+        own = by_filters.pop(str(name))
+        samples = bootstrap_means(own, num_resamples=params.num_resamples, generator=generator)[:, 0]
+        low, high = percentile_interval(samples, level=params.level)
+        results[str(name)] = {
+            "rank_correlation": float(own.mean()),
+            "rank_correlation_low": low,
+            "rank_correlation_high": high,
+            "num_levels": len(set(rows["value"])),
+            "other": {other: float(values.mean()) for other, values in by_filters.items()},
+        }
+    return results
+
+
+def rank_correlation(curve: np.ndarray) -> float:
+    """Spearman's rho between a curve (L,) and its positions; 0 for a constant curve."""
+    ranks = pd.Series(curve).rank().to_numpy()
+    if np.ptp(ranks) == 0:
+        return 0.0
+    return float(np.corrcoef(ranks, np.arange(len(ranks)))[0, 1])

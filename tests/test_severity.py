@@ -1,0 +1,80 @@
+"""Laws of the severity study: levels change one value, ranks decide, noise differs in level alone."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from faig.params import ParamsError, check
+from faig.severity import LevelsParams, SeverityParams, at_level, degraded, rank_correlation, summarize
+
+LEVELS = {"operation": "gaussian_noise", "key": "sigma", "values": [0.0, 0.02, 0.05, 0.1, 0.15, 0.2]}
+VALUES = {"target": "blind", "ratio": 0.1, "levels": {"noise": LEVELS}, "num_resamples": 100, "level": 0.9}
+PARAMS = check("severity", VALUES, SeverityParams, source="params.yaml")
+NOISE = ["downsample", {"gaussian_noise": {"sigma": 0.1}}]
+BLUR = [{"gaussian_blur": {"kernel_size": 5, "sigma": 2.0}}, "downsample", {"jpeg": {"quality": 50}}]
+
+
+def levels(**changes):
+    return check("levels", LEVELS | changes, LevelsParams, source="params.yaml")
+
+
+def test_one_value_is_replaced_and_nothing_else():
+    assert at_level("noise", NOISE, levels(), 0.05) == ["downsample", {"gaussian_noise": {"sigma": 0.05}}]
+    changed = at_level("blur", BLUR, levels(operation="gaussian_blur"), 3.0)
+    assert changed == [{"gaussian_blur": {"kernel_size": 5, "sigma": 3.0}}, *BLUR[1:]]
+    assert BLUR[0] == {"gaussian_blur": {"kernel_size": 5, "sigma": 2.0}}
+
+
+@pytest.mark.parametrize(
+    ("operations", "change", "value", "message"),
+    [
+        (BLUR, {}, 0.1, "blur has no operation gaussian_noise with sigma"),
+        (NOISE, {"key": "quality"}, 1.0, "blur has no operation gaussian_noise with quality"),
+        (NOISE, {}, -1.0, r"sigma = -1\.0"),
+    ],
+)
+def test_what_cannot_be_varied_is_refused(operations, change, value, message):
+    with pytest.raises(ValueError, match=message):
+        at_level("blur", operations, levels(**change), value)
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.2], [0.1, 0.2, 0.3, 0.4, 0.6, 0.5], [0.1, 0.1, 0.2, 0.3, 0.4, 0.5]])
+def test_there_are_six_rising_levels(values):
+    with pytest.raises(ParamsError, match="values"):
+        levels(values=values)
+
+
+def test_noise_is_the_same_at_all_levels_but_for_the_level():
+    hr = np.full((64, 64, 3), 128, dtype=np.uint8)
+    options = {"scale": 2, "downsampling": "area", "seed": 3}
+    clean, low, high = (
+        degraded(hr, "a", "noise", at_level("noise", NOISE, levels(), value), **options).astype(float)
+        for value in (0.0, 0.05, 0.1)
+    )
+    assert (clean == 128).all()
+    assert (low - 128).std() / 255 == pytest.approx(0.05, rel=0.05)
+    np.testing.assert_allclose(high - 128, 2 * (low - 128), atol=2)
+
+
+def test_rank_correlation_is_scipy_s():
+    generator = np.random.default_rng(0)
+    for _ in range(5):
+        curve = generator.integers(4, size=8).astype(float)
+        assert rank_correlation(curve) == pytest.approx(float(spearmanr(curve, range(8))[0]))  # pyright: ignore
+    assert rank_correlation(np.exp(np.arange(6.0))) == pytest.approx(1)
+    assert rank_correlation(np.zeros(6)) == 0
+
+
+def test_the_summary_of_hand_made_curves():
+    rows = [
+        {"degradation": "noise", "value": value, "image": image, "filters": filters, "response": response}
+        for place, value in enumerate(LEVELS["values"])
+        for image, sign in (("a", 1), ("b", 1), ("c", -1))
+        for filters, response in (("noise", sign * place), ("blur", 0.0))
+    ]
+    results = summarize(pd.DataFrame(rows), PARAMS, np.random.default_rng(0))["noise"]
+    assert results["rank_correlation"] == pytest.approx(1 / 3)
+    assert -1 <= results["rank_correlation_low"] < 1 / 3 < results["rank_correlation_high"] <= 1
+    assert results["other"] == {"blur": 0}
+    assert results["num_levels"] == 6
