@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 
-from faig.plots import MARKERS, colours_of, figure_file, label_of, legend_above
+from faig.plots import GREY, MARKERS, colours_of, figure_file, label_of, legend_above
+
+SHARES = colormaps["Blues"].with_extremes(bad=f"{GREY}40")
 
 
 def modulation_chart(curves: pd.DataFrame, grid: pd.DataFrame, dials: list[str], path: Path) -> None:
@@ -67,6 +70,32 @@ def retraining_chart(results: Mapping[str, Mapping[str, Any]], path: Path) -> No
             axes.axvline(0, color="black", linewidth=0.8)
             axes.set(xlabel="recovered [share of gain]", title=label_of(degradation))
         panels[0].invert_yaxis()
+
+
+def selectivity_chart(effects: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Write the share of the gain on each input (column) that masking the filters of each degradation (row) takes.
+
+    Where there is no gain to take a share of, the cell is grey and gives the PSNR lost.
+
+    Args:
+        effects: by degradation, of one method, as :func:`faig.masking.effects` returns it.
+        path: of the PNG file.
+    """
+    rows = list(effects)
+    others = [name for values in effects.values() for name in values["lost_db"] if name not in rows]
+    columns = [*rows, *dict.fromkeys(others)]
+    with figure_file(path, 2 + 0.9 * len(columns), 1.4 + 0.6 * len(rows)) as figure:
+        axes = figure.subplots()
+        shares = [[effects[row]["lost_share"].get(column, np.nan) for column in columns] for row in rows]
+        axes.imshow(np.ma.masked_invalid(shares), cmap=SHARES, vmin=0, vmax=1, aspect="auto")
+        axes.grid(visible=False)
+        for (row, column), share in np.ndenumerate(shares):
+            lost_db = effects[rows[row]]["lost_db"][columns[column]]
+            text = f"{lost_db:+.1f} dB" if np.isnan(share) else f"{100 * share:.0f} %"
+            axes.text(column, row, text, ha="center", va="center", color="white" if share > 0.6 else "black")
+        axes.set_xticks(range(len(columns)), [label_of(name) for name in columns])
+        axes.set_yticks(range(len(rows)), [label_of(name) for name in rows])
+        axes.set(xlabel="inputs", ylabel="filters masked", title="share of the gain lost")
 
 
 def severity_chart(table: pd.DataFrame, path: Path) -> None:

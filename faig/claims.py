@@ -1,8 +1,10 @@
 """The paper's claims against what was measured: each a statistic, its interval, a threshold and a verdict."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from faig.params import settings
 
@@ -80,3 +82,41 @@ def judge(claim: ClaimParams, metrics: Mapping[str, Any]) -> dict[str, float | s
     margins = {name: sign * (found[name] - threshold) for name in names if found[name] is not None}  # pyright: ignore
     verdict = "fails" if margins["value"] < 0 else "unsure" if min(margins.values()) < 0 else "holds"
     return {**result, "verdict": verdict}
+
+
+def over_seeds(
+    claims: Mapping[str, ClaimParams], runs: Sequence[Mapping[str, Mapping[str, Any]]], *, level: float
+) -> list[dict[str, Any]]:
+    """Every claim over several runs that differ in their seed alone.
+
+    Args:
+        runs: by claim what :func:`judge` returned, of each run.
+        level: of Student's t interval over the runs.
+
+    Returns:
+        By claim ``value`` and ``threshold`` (means over the runs), ``margin``: how far the value is on the right side,
+        with its interval ``margin_low`` and ``margin_high``, ``num_runs`` that measured it, in how many of them the
+        value is on the right side, ``num_right``, and the ``verdict`` by that interval.
+
+    Raises:
+        ValueError: fewer than two runs, or a level that is not between 0 and 1.
+    """
+    from scipy.stats import t as student  # slow to import; no stage comes here
+
+    if len(runs) < 2 or not 0 < level < 1:
+        raise ValueError(f"an interval at level {level} over {len(runs)} seeds: two seeds are needed at least")
+    rows = []
+    for name, claim in claims.items():
+        found = [run[name] for run in runs if "value" in run.get(name, {}) and "threshold" in run[name]]
+        row = {"claim": name, "says": claim.says, "num_runs": len(found)}
+        if len(found) < 2:
+            rows.append({**row, "verdict": "not measured"})
+            continue
+        values, thresholds = (np.array([run[key] for run in found]) for key in ("value", "threshold"))
+        margins = values - thresholds if claim.at_least is not None else thresholds - values
+        half = student.ppf((1 + level) / 2, len(found) - 1) * margins.std(ddof=1) / np.sqrt(len(found))
+        mean = float(margins.mean())
+        row |= {"value": values.mean(), "threshold": thresholds.mean(), "margin": mean}
+        row |= {"margin_low": mean - half, "margin_high": mean + half, "num_right": int((margins >= 0).sum())}
+        rows.append({**row, "verdict": "fails" if mean < 0 else "unsure" if mean < half else "holds"})
+    return rows

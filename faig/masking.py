@@ -3,8 +3,9 @@
 Definitions, for inputs of degradation e, Q = mean PSNR over images, masked for degradation d:
 
 * gain(e) = Q_target(e) - Q_baseline(e): what fine-tuning brought, in dB
-* removed(d) = (Q_target(d) - Q_masked(d)) / gain(d): 1 when masking takes the whole gain away
-* collateral(d) = the largest such fraction over the other attributed degradations e
+* share lost(d, e) = (Q_target(e) - Q_masked(e)) / gain(e): 1 when masking takes the whole gain away
+* removed(d) = share lost(d, d)
+* collateral(d) = the largest share lost(d, e) over the other attributed degradations e
 * selectivity(d) = removed(d) - collateral(d)
 """
 
@@ -126,8 +127,8 @@ def effects(
     Returns:
         {method: {degradation: values}}. Values: removed, collateral, selectivity, each with _low and _high;
         gradient_distance on the degradation's own inputs; lost_db.<input> and ssim_lost.<input>: PSNR in dB and SSIM
-        lost on each input. A share is left out where the gain is under ``params.min_gain`` dB, so no number is
-        divided by a small one.
+        lost on each input; lost_share.<input>: of the gain on each input. A share is left out where the gain is under
+        ``params.min_gain`` dB, so no number is divided by a small one.
     """
     columns = [name for name in ("psnr", "ssim", "gradient_distance") if name in table]
     keys = ["method", "degradation", "image", "input"]
@@ -147,6 +148,8 @@ def effects(
             before, after = (_by_input(means, which, "ssim") for which in (TARGET, key))
             values["ssim_lost"] = {name: float((before[name] - after[name]).mean()) for name in before}
         values["lost_db"] = {name: float(value.mean()) for name, value in lost.items()}
+        usable = [name for name in lost if gain[name].mean() >= params.min_gain]
+        values["lost_share"] = {name: float(lost[name].mean() / gain[name].mean()) for name in usable}
         results.setdefault(method, {})[degradation] = values
     return results
 

@@ -1,8 +1,9 @@
 """Write a preset into params.yaml: ``python -m presets.apply smoke`` or ``make preset NAME=smoke``.
 
 A preset is a YAML file in this folder with the values that differ from the default ones; ``default.yaml`` holds the
-default of every value that some preset changes. Applying one first puts those defaults back, so that no preset leaves
-traces in the next; values that no preset touches stay as they are. Only the text of changed values is replaced:
+default of every value that some preset changes. What a preset has and ``default.yaml`` lacks (another degradation, say)
+is added. Applying a preset first puts those defaults back and takes such additions out, so that no preset leaves traces
+in the next; values that no preset touches stay as they are. Only the text of changed values is replaced:
 comments, order and all other lines of params.yaml keep their bytes.
 """
 
@@ -41,12 +42,14 @@ def apply_preset(name: str, params: str) -> str:
     """The text of params.yaml with the values of preset ``name``.
 
     Raises:
-        ValueError: the preset or ``params`` is not YAML, or the preset has a key that params.yaml lacks, or an indented
-            list or block would be replaced or written.
+        ValueError: the preset or ``params`` is not YAML, or an indented list or block would be replaced, or written in
+            place of something else.
     """
+    texts = {preset: (FOLDER / f"{preset}.yaml").read_text(encoding="utf-8") for preset in preset_names()}
+    for preset, text in texts.items():
+        params = _edited(params, [*find_additions(params, texts[DEFAULT], text, source=f"presets/{preset}.yaml")])
     for preset in dict.fromkeys([DEFAULT, name]):
-        path = FOLDER / f"{preset}.yaml"
-        params = overlay(params, path.read_text(encoding="utf-8"), source=f"presets/{path.name}")
+        params = overlay(params, texts[preset], source=f"presets/{preset}.yaml")
     return params
 
 
@@ -56,13 +59,13 @@ def overlay(params: str, changes: str, *, source: str) -> str:
     Raises:
         ValueError: as :func:`apply_preset`.
     """
-    for edit in reversed(find_edits(params, changes, source=source)):
-        params = params[: edit.start] + edit.new + params[edit.end :]
-    return params
+    return _edited(params, find_edits(params, changes, source=source))
 
 
 def find_edits(params: str, changes: str, *, source: str) -> list[Edit]:
-    """The values of ``changes`` that are written otherwise in ``params``, in the order of ``params``.
+    """The values of ``changes`` that are written otherwise in ``params`` or missing there, in the order of ``params``.
+
+    What is missing goes in front of its mapping's first entry, or behind the last one of a mapping in braces.
 
     Raises:
         ValueError: as :func:`apply_preset`.
@@ -70,12 +73,21 @@ def find_edits(params: str, changes: str, *, source: str) -> list[Edit]:
 
     def compare(old: Node, new: Node, key: str) -> Iterator[Edit]:
         if isinstance(old, MappingNode) and isinstance(new, MappingNode):
-            known = {name.value: value for name, value in old.value}
+            known = _entries(old)
             for name, value in new.value:
                 inner = f"{key}.{name.value}" if key else name.value
-                if name.value not in known:
+                if name.value in known:
+                    yield from compare(known[name.value][1], value, inner)
+                elif not key:
                     raise ValueError(f"{source}: {inner} is not a key of params.yaml")
-                yield from compare(known[name.value], value, inner)
+                elif old.flow_style:
+                    place = known[list(known)[-1]][1].end_mark.index
+                    yield Edit(inner, place, place, "", f", {name.value}: {_text(changes, value)}")
+                else:
+                    place = params.rindex("\n", 0, old.start_mark.index) + 1
+                    if name.start_mark.column != old.start_mark.column:
+                        raise ValueError(f"{source}: {inner} must be indented as in params.yaml to be added")
+                    yield Edit(inner, place, place, "", changes[slice(*_lines(changes, name, value))])
             return
         edit = Edit(key, *_span(old), _text(params, old), _text(changes, new))
         if edit.old == edit.new:
@@ -87,6 +99,52 @@ def find_edits(params: str, changes: str, *, source: str) -> list[Edit]:
 
     edits = compare(_compose(params, "params.yaml"), _compose(changes, source), "")
     return sorted(edits, key=lambda edit: edit.start)
+
+
+def find_additions(params: str, default: str, changes: str, *, source: str) -> Iterator[Edit]:
+    """Edits that remove from ``params`` the keys of ``changes`` that ``default`` lacks, in the order of ``params``.
+
+    Raises:
+        ValueError: a text is not YAML.
+    """
+
+    def find(old: Node, known: Node, new: Node, key: str) -> Iterator[Edit]:
+        if not all(isinstance(node, MappingNode) for node in (old, known, new)):
+            return
+        present, defaults, wanted = (_entries(node) for node in (old, known, new))  # pyright: ignore
+        end = None  # of the entry before
+        for name, (node, value) in present.items():
+            inner = f"{key}.{name}" if key else name
+            if name in wanted and name in defaults:
+                yield from find(value, defaults[name][1], wanted[name][1], inner)
+            elif name in wanted and key and not old.flow_style:  # pyright: ignore
+                first, last = _lines(params, node, value)
+                yield Edit(inner, first, last, params[first:last], "")
+            elif name in wanted and key and end is not None:
+                yield Edit(inner, end, value.end_mark.index, params[end : value.end_mark.index], "")
+            end = value.end_mark.index
+
+    yield from find(_compose(params, "params.yaml"), _compose(default, source), _compose(changes, source), "")
+
+
+def _edited(text: str, edits: list[Edit]) -> str:
+    for edit in reversed(edits):
+        text = text[: edit.start] + edit.new + text[edit.end :]
+    return text
+
+
+def _entries(node: MappingNode) -> dict[str, tuple[Node, Node]]:
+    """Nodes of key and value by key."""
+    return {name.value: (name, value) for name, value in node.value}
+
+
+def _lines(text: str, name: Node, value: Node) -> tuple[int, int]:
+    """Where the whole lines of an entry of a block mapping start and end."""
+    last = value
+    while isinstance(last, CollectionNode) and not last.flow_style and last.value:
+        last = last.value[-1][1] if isinstance(last, MappingNode) else last.value[-1]
+    end = text.find("\n", last.end_mark.index)
+    return text.rfind("\n", 0, name.start_mark.index) + 1, len(text) if end < 0 else end + 1
 
 
 def _compose(text: str, source: str) -> MappingNode:
@@ -117,13 +175,16 @@ def main(name: str) -> None:
         old = path.read_bytes().decode()
         new = apply_preset(name, old)
         edits = find_edits(old, new, source="params.yaml")
+        removed = [edit for edit in find_edits(new, old, source="params.yaml") if not edit.old]
     except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     with replacing(path.resolve()) as partial:
         partial.write_bytes(new.encode())
     for edit in edits:
-        click.echo(f"{edit.key}: {edit.old} -> {edit.new}")
-    click.echo(f"params.yaml holds preset {name}: {len(edits)} values changed")
+        click.echo(f"{edit.key}: {edit.old} -> {edit.new}" if edit.old else f"{edit.key}: added")
+    for edit in removed:
+        click.echo(f"{edit.key}: removed")
+    click.echo(f"params.yaml holds preset {name}: {len(edits) + len(removed)} values changed")
 
 
 if __name__ == "__main__":

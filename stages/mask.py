@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from faig.charts import selectivity_chart
 from faig.compute import ComputeParams, resolve
 from faig.crops import single
 from faig.masking import MaskParams, effects, measure, num_networks
@@ -33,6 +34,7 @@ from stages.outputs import write_json, write_parquet
 @path_option("metrics", "removed, collateral, selectivity, JSON")
 @path_option("picture", "what masking does, PNG")
 @path_option("layers", "where the discovered filters lie, PNG")
+@path_option("matrix", "share of the gain on each degradation's inputs lost, PNG")
 def main(
     target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, scores: Path, **outputs: Path
 ) -> None:
@@ -53,6 +55,7 @@ def main(
     masking_picture(model, pictured, chosen, outputs["picture"])
     counts = {name: model.index.count_by_layer(filters) for name, filters in found.items()}
     layer_profile(counts, model.index.sizes, model.index.layers, outputs["layers"])
+    selectivity_chart(results["faig"], outputs["matrix"])
     write_parquet(outputs["output"], table)
     write_json(outputs["metrics"], {"mask": {target: results}})
 

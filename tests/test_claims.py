@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from scipy import stats
 
-from faig.claims import ClaimParams, judge, look_up
+from faig.claims import ClaimParams, judge, look_up, over_seeds
 from faig.params import ParamsError, check
 from stages.claims import main
 
@@ -94,3 +95,34 @@ def test_the_stage_reads_metrics_and_curves_and_writes_a_table(tmp_path: Path, m
     table = pd.read_csv("claims.csv")
     assert table["says"].tolist() == ["few filters", "many", "nothing to divide by"]
     assert table["low"].tolist()[0] == 0.8
+
+
+def runs_of(values, threshold=0.5):
+    return [{"few": {"value": value, "threshold": threshold, "verdict": "holds"}} for value in values]
+
+
+@pytest.mark.parametrize(
+    ("values", "bound", "verdict", "num_right"),
+    [
+        ([0.9, 0.8, 0.85], {"at_least": 0.5}, "holds", 3),
+        ([0.9, 0.8, 0.85], {"at_most": 0.5}, "fails", 0),
+        ([0.4, 0.3, 0.35], {"at_most": 0.5}, "holds", 3),
+        ([0.9, 0.4, 0.6], {"at_least": 0.5}, "unsure", 2),
+        ([0.1, 0.6], {"at_least": 0.5}, "fails", 1),
+    ],
+)
+def test_over_seeds_the_interval_of_the_margin_decides(values, bound, verdict, num_right):
+    [row] = over_seeds({"few": claim(**bound)}, runs_of(values), level=0.95)
+    margins = [value - 0.5 if "at_least" in bound else 0.5 - value for value in values]
+    expected = stats.ttest_1samp(margins, 0).confidence_interval(0.95)
+    assert (row["margin_low"], row["margin_high"]) == pytest.approx((expected.low, expected.high))
+    assert row["margin"] == pytest.approx(sum(margins) / len(margins))
+    assert (row["verdict"], row["num_right"], row["num_runs"]) == (verdict, num_right, len(values))
+
+
+def test_over_seeds_a_claim_measured_once_has_no_interval():
+    runs = [*runs_of([0.9]), {"few": {"threshold": 0.5, "verdict": "not measured"}}]
+    [row] = over_seeds({"few": claim(at_least=0.5)}, runs, level=0.95)
+    assert (row["verdict"], row["num_runs"]) == ("not measured", 1)
+    with pytest.raises(ValueError, match="two seeds are needed"):
+        over_seeds({"few": claim(at_least=0.5)}, runs[:1], level=0.95)

@@ -110,6 +110,7 @@ def test_removed_collateral_and_selectivity_on_a_hand_made_table():
     assert values["collateral"] == pytest.approx(0.75 / 7)
     assert values["selectivity"] == pytest.approx(3 / 5 - 0.75 / 7)
     assert values["lost_db"] == pytest.approx({"blur": 3.0, "noise": 0.75, "clean": 0.5})
+    assert values["lost_share"] == pytest.approx({"blur": 3 / 5, "noise": 0.75 / 7})  # no gain on clean: no share
     for name in ("removed", "collateral", "selectivity"):
         assert values[f"{name}_low"] <= values[name] <= values[f"{name}_high"]
 
@@ -123,8 +124,9 @@ def test_a_gain_too_small_to_divide_by_leaves_the_shares_out():
         ("faig", "noise"): BASELINE,
     }
     values = effects(table_of(quality), ["blur", "noise"], PARAMS, lambda: np.random.default_rng(0))["faig"]
-    assert values["blur"].keys() == {"lost_db"}
-    assert values["noise"].keys() == {"removed", "removed_low", "removed_high", "lost_db"}
+    assert values["blur"].keys() == {"lost_db", "lost_share"}
+    assert values["noise"].keys() == {"removed", "removed_low", "removed_high", "lost_db", "lost_share"}
+    assert values["blur"]["lost_share"].keys() == {"noise"}
     numbers = [number for group in values.values() for number in group.values() if isinstance(number, float)]
     assert all(math.isfinite(number) for number in numbers)
 

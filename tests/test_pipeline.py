@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 COMMITTED = read_params(ROOT / "params.yaml")
 DVC = read_params(ROOT / "dvc.yaml")["stages"]
 STAGES: dict[str, dict[str, Any]] = {name: body.get("do", body) for name, body in DVC.items()}
-MODULES = sorted(path for package in ("faig", "stages", "presets") for path in (ROOT / package).glob("*.py"))
+MODULES = sorted(path for package in ("faig", "stages", "presets", "tools") for path in (ROOT / package).glob("*.py"))
 HELPERS = {"cli", "inputs", "outputs", "prediction_crops"}
 """Modules in stages/ that are no stage."""
 

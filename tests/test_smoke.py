@@ -217,7 +217,7 @@ def test_score_tables_rank_every_filter_once_per_ranking(story: Project):
 def test_every_picture_and_curve_is_there(story: Project):
     names = set(story.kept["first"])
     for target in TARGETS:
-        assert {f"plots/masks/{target}.png", f"plots/layers/{target}.png", f"plots/ratios/{target}.png"} <= names
+        assert {f"plots/{kind}/{target}.png" for kind in ("masks", "layers", "selectivity", "ratios")} <= names
         assert {f"plots/training/{target}.csv", f"plots/ratios/{target}.csv"} <= names
     assert {"plots/training/baseline.csv", "plots/confusion/overlap.csv", "plots/confusion/response.csv"} <= names
     assert {

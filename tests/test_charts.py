@@ -1,0 +1,30 @@
+"""Laws of the figures of the argument's stages."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from faig.charts import selectivity_chart
+
+EFFECTS = {
+    "blur": {"lost_db": {"blur": 2.0, "clean": -0.1, "noise": 0.5}, "lost_share": {"blur": 1.0, "noise": 0.1}},
+    "noise": {"lost_db": {"blur": 0.0, "clean": 1.0, "noise": 4.0}, "lost_share": {"blur": 0.0, "noise": 0.8}},
+}
+
+
+def picture(path: Path) -> np.ndarray:
+    image = cv2.imread(str(path))
+    assert image is not None
+    return image
+
+
+def test_a_selectivity_matrix_is_darkest_where_all_is_lost_and_grey_where_there_is_no_share(tmp_path: Path):
+    selectivity_chart(EFFECTS, tmp_path / "a.png")
+    selectivity_chart(EFFECTS, tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    colours, counts = np.unique(picture(tmp_path / "a.png").reshape(-1, 3), axis=0, return_counts=True)
+    fields = colours[np.argsort(-counts)][:6]  # the background and five kinds of cell
+    assert min(fields.sum(axis=1)) == pytest.approx(np.array([107, 48, 8]).sum(), abs=12)  # the darkest of Blues
+    assert [1 for field in fields if np.ptp(field) == 0 and field[0] < 250]  # without a share: grey
