@@ -15,22 +15,21 @@ from typing import Any
 
 import click
 from common import RESULTS, write
-
-from presets.apply import overlay
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[1]
-CONDITIONS = {
-    "as in params.yaml": "",
-    "ratio 0.01": "{ratio: 0.01}",
-    "ratio 0.1": "{ratio: 0.1}",
-    "30 iterations": "{training: {iterations: 30, log_every: 30, checkpoint_every: 30}}",
-    "400 iterations": "{training: {iterations: 400}}",
-    "learning rate 3e-3": "{training: {learning_rate: 3.0e-3}}",
-    "learning rate 3e-4": "{training: {learning_rate: 3.0e-4}}",
-    "filters of the specialist": "",
-}
-"""What differs from the section ``retrain`` of params.yaml."""
 SPECIALISTS = "filters of the specialist"
+CONDITIONS: dict[str, dict[str, Any]] = {
+    "as in params.yaml": {},
+    "ratio 0.01": {"ratio": 0.01},
+    "ratio 0.1": {"ratio": 0.1},
+    "30 iterations": {"iterations": 30},
+    "300 iterations": {"iterations": 300},
+    "learning rate 3e-3": {"learning_rate": 3.0e-3},
+    "learning rate 3e-4": {"learning_rate": 3.0e-4},
+    SPECIALISTS: {},
+}
+"""What differs from the section ``retrain`` of params.yaml, or from its ``training``."""
 
 
 @click.command()
@@ -50,16 +49,17 @@ def main(names: tuple[str, ...], threads: int | None) -> None:
         write("conditions", {"conditions": known})
 
 
-def retrain(changes: str, scores: Path, threads: int | None) -> dict[str, Any]:
+def retrain(changes: dict[str, Any], scores: Path, threads: int | None) -> dict[str, Any]:
     """What each variant recovers, by degradation."""
-    params = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    if changes:
-        params = overlay(params, f"retrain: {changes}", source="condition")
-    if threads is not None:
-        params = overlay(params, f"compute: {{threads: {threads}}}", source="condition")
+    params = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    training = params["retrain"]["training"]
+    for key, value in changes.items():
+        (training if key in training else params["retrain"])[key] = value
+    training["log_every"] = training["checkpoint_every"] = training["iterations"]
+    params["compute"]["threads"] = threads
     folder = Path(tempfile.mkdtemp())
     try:
-        (folder / "params.yaml").write_text(params, encoding="utf-8")
+        YAML().dump(params, folder / "params.yaml")
         data = ROOT / "data"
         options = {
             "hr": data / "hr",

@@ -23,7 +23,8 @@ def main(runs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path, other = Path(folder, "scores.parquet"), Path(folder, "pandas.parquet")
         writing = [seconds(lambda: write_scores(path, index, rankings, {})) for _ in range(runs)]
-        reading = [seconds(lambda: read_discovered(path, 0.01, ["method0"], ["blur"])) for _ in range(runs)]
+        asked = (path, 0.01, index.num_filters, ["method0"], ["blur"])
+        reading = [seconds(lambda: read_discovered(*asked)) for _ in range(runs)]
         table = pd.read_parquet(path)
         rows = len(table)
         plain = [seconds(lambda: table.to_parquet(other)) for _ in range(runs)]

@@ -6,22 +6,26 @@ weights of baseline and target; loss L = sum of squared errors over the image.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from faig.compute import Compute
 from faig.crops import CropParams
 from faig.filters import FilterIndex, Granularity
-from faig.params import Count, settings
+from faig.params import settings
 from faig.path import PathModel, Weights
 from faig.quadrature import END_POINT, Nodes, QuadratureParams, quadrature
-from faig.tiling import Tiles, pieces
+from faig.tiling import Tiles, pieces, require_exact
 
 Image = tuple[Tensor, Tensor]
 """LR (1, C, H, W) and ground truth (1, C', sH, sW)."""
+TILE_TOLERANCE = {"fp64": 1e-9, "fp32": 1e-5, "bf16": 0.03}
+"""By precision, how much the output may change with the halo, as a share of its largest value."""
 
 
 @settings
@@ -32,7 +36,7 @@ class ScoreParams:
     dead_leaves: CropParams
     rule: Literal["difference", "share", "plain"]
     quadrature: QuadratureParams
-    num_random: Count
+    num_random: Annotated[int, Field(ge=1, le=100)]
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,15 @@ class Attribution:
 
     ``scores`` (N, F) are not negative. ``changes`` (N,): L at the target minus L at the baseline; ``residuals`` (N,):
     the sum of all integrals, of biases and all else that moves too, minus that change; 0 if exact (completeness,
-    Sundararajan et al. 2017). ``nodes`` (N,): how many each integral took.
+    Sundararajan et al. 2017). ``nodes`` (N,): how many each integral took; ``converged`` (N,): of the rule ``auto``,
+    whether both errors came under the tolerance, always true of the others, which know none.
     """
 
     scores: np.ndarray
     changes: np.ndarray
     residuals: np.ndarray
     nodes: np.ndarray
+    converged: np.ndarray
 
     @property
     def convergence_error(self) -> float:
@@ -98,9 +104,10 @@ def attribute(
             another size than the output, no filter left, too few nodes.
     """
     compute = Compute(device=torch.device("cpu"), precision="fp32") if compute is None else compute
-    index = FilterIndex.of(network, granularity=granularity, include=include, exclude=exclude)
-    model = PathModel(network, baseline, target, compute, index)
     params = QuadratureParams(rule=rule, num_nodes=num_nodes, max_nodes=max_nodes, tolerance=tolerance)
+    index = FilterIndex.of(network, granularity=granularity, include=include, exclude=exclude)
+    with torch.inference_mode(False):
+        model = PathModel(network, baseline, target, compute, index)
     return faig(model, images, params, tiles), index
 
 
@@ -110,31 +117,37 @@ def faig(
     """FAIG per image (paper, equation 6): per filter, the sum over its weights of |IG_j|.
 
     Raises:
-        ValueError: no image, or one that is not finite or whose ground truth has another size than the output.
+        ValueError: no image, or one that is not finite or whose ground truth has another size than the output; tiles
+            that are not exact for this network; weights so large that the integral is not finite.
     """
     if not images:
         raise ValueError("there is no image to attribute")
-    scores, changes, residuals, used = [], [], [], []
-    for number, (lr, hr) in enumerate(images):
-        require_image(number, lr, hr)
-        try:
-            change = loss(model, model.target, lr, hr, tiles) - loss(model, model.baseline, lr, hr, tiles)
-        except torch.OutOfMemoryError:
-            raise
-        except (RuntimeError, ValueError) as error:  # other channels, or fewer pixels than mirrored borders need
-            raise ValueError(f"image {number}, {tuple(lr.shape)} and {tuple(hr.shape)}: {error}") from error
-        score, residual, num_nodes = converge(model, lr, hr, change, params, tiles)
-        scores.append(score)
-        changes.append(change)
-        residuals.append(residual)
-        used.append(num_nodes)
-    return Attribution(np.stack(scores), np.array(changes), np.array(residuals), np.array(used))
+    rows = []
+    with torch.inference_mode(False), torch.enable_grad():
+        for number, image in enumerate(images):
+            lr, hr = (value.clone() if value.is_inference() else value for value in image)
+            require_image(number, lr, hr)
+            try:
+                change = loss(model, model.target, lr, hr, tiles) - loss(model, model.baseline, lr, hr, tiles)
+                if tiles is not None:
+                    require_exact(
+                        partial(model.restore, model.target), lr, hr, tiles, TILE_TOLERANCE[model.compute.precision]
+                    )
+            except torch.OutOfMemoryError:
+                raise
+            except (RuntimeError, ValueError) as error:  # other channels, or fewer pixels than mirrored borders need
+                raise ValueError(f"image {number}, {tuple(lr.shape)} and {tuple(hr.shape)}: {error}") from error
+            score, residual, num_nodes, converged = converge(model, lr, hr, change, params, tiles)
+            if not np.isfinite([change, residual, score.sum()]).all():
+                raise ValueError(f"image {number}: the loss or its gradients are not finite: the weights are too large")
+            rows.append((score, change, residual, num_nodes, converged))
+    return Attribution(*(np.stack(column) for column in zip(*rows, strict=True)))
 
 
 def converge(
     model: PathModel, lr: Tensor, hr: Tensor, change: float, params: QuadratureParams | Nodes, tiles: Tiles | None
-) -> tuple[np.ndarray, float, int]:
-    """One image's scores (F,), residual and number of nodes."""
+) -> tuple[np.ndarray, float, int, bool]:
+    """One image's scores (F,), residual, number of nodes, and whether the rule ``auto`` came under its tolerance."""
 
     def evaluate(nodes: Nodes) -> tuple[np.ndarray, float]:
         integrals = integrate(model, lr, hr, nodes, tiles)
@@ -142,18 +155,18 @@ def converge(
         return scores, sum(value.sum(dtype=torch.float64).item() for value in integrals.values()) - change
 
     if not isinstance(params, QuadratureParams):
-        return *evaluate(params), len(params[0])
+        return *evaluate(params), len(params[0]), True
     if params.rule != "auto":
-        return *evaluate(quadrature(params.rule, params.num_nodes)), params.num_nodes
+        return *evaluate(quadrature(params.rule, params.num_nodes)), params.num_nodes, True
     num_nodes, previous = params.num_nodes, None
     while True:
         scores, residual = evaluate(quadrature("gausslegendre", num_nodes))
         if previous is not None:
             closes = abs(residual) <= params.tolerance * abs(change)
             if closes and np.abs(scores - previous).sum() <= params.tolerance * scores.sum():
-                return scores, residual, num_nodes
+                return scores, residual, num_nodes, True
         if 2 * num_nodes > params.max_nodes:
-            return scores, residual, num_nodes
+            return scores, residual, num_nodes, False
         num_nodes, previous = 2 * num_nodes, scores
 
 
@@ -215,8 +228,10 @@ def input_gradients(model: PathModel, images: Sequence[Image], nodes: Nodes) -> 
         total = {name: torch.zeros_like(value) for name, value in filters.items()}
         for place, weight in zip(*nodes, strict=True):
             output = model.restore(weights, clean + place * (degraded - clean)).sum()
-            for name, gradient in zip(filters, torch.autograd.grad(output, list(filters.values())), strict=True):
-                total[name].add_(gradient, alpha=weight)
+            gradients = torch.autograd.grad(output, list(filters.values()), allow_unused=True)
+            for name, gradient in zip(filters, gradients, strict=True):
+                if gradient is not None:
+                    total[name].add_(gradient, alpha=weight)
         scores.append(model.index.collect({name: value.abs() for name, value in total.items()}).cpu().numpy())
     return np.stack(scores)
 

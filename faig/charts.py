@@ -91,11 +91,11 @@ def selectivity_chart(effects: Mapping[str, Mapping[str, Any]], path: Path) -> N
         axes.grid(visible=False)
         for (row, column), share in np.ndenumerate(shares):
             lost_db = effects[rows[row]]["lost_db"][columns[column]]
-            text = f"{lost_db:+.1f} dB" if np.isnan(share) else f"{100 * share:.0f} %"
+            text = f"{lost_db:.1f} dB" if np.isnan(share) else f"{100 * share:.0f} %"
             axes.text(column, row, text, ha="center", va="center", color="white" if share > 0.6 else "black")
         axes.set_xticks(range(len(columns)), [label_of(name) for name in columns])
         axes.set_yticks(range(len(rows)), [label_of(name) for name in rows])
-        axes.set(xlabel="inputs", ylabel="filters masked", title="share of the gain lost")
+        axes.set(xlabel="inputs", ylabel="filters masked", title="lost by masking: share of the gain, or dB")
 
 
 def severity_chart(table: pd.DataFrame, path: Path) -> None:

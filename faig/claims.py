@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from faig.params import settings
+from faig.params import Finite, settings
 
 SECTIONS = (
     "finetune",
@@ -36,8 +36,8 @@ class ClaimParams:
 
     says: str
     metric: str
-    at_least: float | str | None = None
-    at_most: float | str | None = None
+    at_least: Finite | str | None = None
+    at_most: Finite | str | None = None
 
     def __post_init__(self) -> None:
         if (self.at_least is None) == (self.at_most is None):

@@ -30,6 +30,11 @@ class Compute:
     precision: Literal["bf16", "fp32", "fp64"]
     channels_last: bool = False
 
+    def __post_init__(self) -> None:
+        if self.precision not in ("bf16", "fp32", "fp64"):
+            raise ValueError(f"precision = {self.precision!r} must be bf16, fp32 or fp64")
+        object.__setattr__(self, "device", torch.device(self.device))
+
     def for_gradients(self) -> Self:
         """The same for weight gradients of one image at a time.
 
@@ -86,8 +91,11 @@ def resolve(params: ComputeParams) -> Compute:
     if params.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("compute.device = 'cuda', but torch finds no CUDA device on this machine: use auto or cpu")
     device = torch.device("cuda" if params.device != "cpu" and torch.cuda.is_available() else "cpu")
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if params.threads is not None:
         torch.set_num_threads(params.threads)
+    elif processes > 1:  # torchrun leaves each process one thread
+        torch.set_num_threads(max((os.cpu_count() or 1) // processes, 1))
     if device.type == "cuda":  # CPU convolutions are deterministic for a fixed number of threads as they are
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)

@@ -27,7 +27,7 @@ class DeadLeavesParams:
     supersampling: Annotated[int, Field(ge=1, le=8)]
     min_radius: Positive
     max_radius: Positive
-    exponent: Annotated[float, Field(gt=1)]
+    exponent: Annotated[float, Field(gt=1, allow_inf_nan=False)]
 
     def __post_init__(self) -> None:
         if self.min_radius > self.max_radius:

@@ -25,6 +25,8 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 """Parameters that nn.MultiheadAttention multiplies by without a linear layer of their own."""
+COMPUTED = ""
+"""Key of a weight that is no parameter."""
 ALL_INPUTS = -1
 """``in_channel`` of a filter that is a whole output channel."""
 
@@ -61,8 +63,7 @@ class Layer:
 def find_layers(network: nn.Module) -> Iterator[Layer]:
     """Layers with filters, in the order in which they are defined; each weight once.
 
-    Raises:
-        ValueError: a layer's weight is no parameter (as under weight normalisation).
+    A weight that is computed from other parameters (as under weight normalisation) has no key.
     """
     names = {id(value): name for name, value in network.named_parameters()}
     seen: set[int] = set()
@@ -70,14 +71,12 @@ def find_layers(network: nn.Module) -> Iterator[Layer]:
         for suffix, value, groups, transposed in _weights(module):
             if value is None or id(value) in seen:
                 continue
-            if id(value) not in names:
-                raise ValueError(
-                    f"the weight of {name} is computed from other parameters: make it one of its own first"
-                )
             seen.add(id(value))
             num_in, num_out = value.shape[:2] if transposed else value.shape[1::-1]
             shape = (num_out * groups, num_in // groups) if transposed else (num_out, num_in)
-            yield Layer(".".join(filter(None, (name, suffix))), names[id(value)], *shape, groups, transposed)
+            yield Layer(
+                ".".join(filter(None, (name, suffix))), names.get(id(value), COMPUTED), *shape, groups, transposed
+            )
 
 
 def _weights(module: nn.Module) -> Iterator[tuple[str, Tensor | None, int, bool]]:
@@ -132,6 +131,11 @@ class FilterIndex:
                 f"{type(network).__name__}: no filter is left of {len(layers)} layers with filters "
                 f"(include {list(include)}, exclude {list(exclude)})"
             )
+        for layer in left:
+            if layer.weight == COMPUTED:
+                raise ValueError(
+                    f"the weight of {layer.name} is computed from other parameters: make it one of its own first"
+                )
         return cls(entries=tuple(left), granularity=granularity)
 
     @cached_property

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, PLANAR_CONFIGURATION, TiffImageFile
 
 from faig.files import replacing
 
@@ -56,6 +57,11 @@ def write_png(path: Path, image: np.ndarray) -> None:
         partial.write_bytes(encoded.tobytes())
 
 
+def is_image(path: Path) -> bool:
+    """Whether this is a file that is called as an image."""
+    return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
 def list_images(folder: Path) -> list[Path]:
     """Image files in ``folder``, by name.
 
@@ -64,7 +70,7 @@ def list_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise ValueError(f"folder {folder} does not exist")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths = sorted(path for path in folder.iterdir() if is_image(path))
     if not paths:
         raise ValueError(f"folder {folder} holds no image ({', '.join(SUFFIXES)})")
     stems: dict[str, Path] = {}
@@ -96,6 +102,14 @@ def _require_usable(content: bytes, name: str) -> None:
         raise ValueError(f"{name} declares {width} x {height} pixels: more than {MAX_PIXELS} are refused")
     if header.mode in UNUSABLE_MODES:
         raise ValueError(f"{name} is a {UNUSABLE_MODES[header.mode]} image: convert it to 8- or 16-bit RGB first")
+    if isinstance(header, TiffImageFile) and 16 in header.tag_v2.get(BITSPERSAMPLE, ()):
+        white_is_zero, planar = (
+            header.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0,
+            header.tag_v2.get(PLANAR_CONFIGURATION) == 2,
+        )
+        if white_is_zero or planar:  # OpenCV inverts the one and scrambles the other
+            kind = "with white as 0" if white_is_zero else "with each colour in a plane of its own"
+            raise ValueError(f"{name} is a 16-bit TIFF {kind}: convert it to a plain 8- or 16-bit image first")
     if "A" in header.getbands() or "transparency" in header.info:
         _require_opaque(header, name)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from faig.crops import Batch
 from faig.filters import FilterIndex
-from faig.params import Count, NonNegative, settings
+from faig.params import Count, NonNegative, Ratio, Unique, settings
 from faig.path import PathModel, Weights
 from faig.quality import gradient_distance, psnr, ssim
 from faig.score_table import Key
@@ -44,8 +44,8 @@ class MaskParams:
 class SweepParams:
     """Settings of the sweep stage: which methods, over which shares of the filters."""
 
-    methods: Annotated[tuple[str, ...], Field(min_length=1)]
-    ratios: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)]
+    methods: Annotated[tuple[str, ...], Field(min_length=1), Unique]
+    ratios: Annotated[tuple[Ratio, ...], Field(min_length=1), Unique]
 
 
 def mask(target: Weights, baseline: Weights, index: FilterIndex, chosen: np.ndarray) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from faig.files import replacing
-from faig.params import Count, ParamsError, Scale, check, settings
+from faig.params import ParamsError, Scale, check, settings
 
 LEAK = 0.1  # negative slope of the leaky ReLU, both networks
 HEADER_KEY = "network"
@@ -29,8 +29,8 @@ class NetworkParams:
     """Which network: ``name`` of :data:`NETWORKS`, ``width`` in channels, ``depth`` in blocks or convolutions."""
 
     name: Literal["srresnet", "srcnn"]
-    width: Annotated[int, Field(ge=2, multiple_of=2)]
-    depth: Count
+    width: Annotated[int, Field(ge=2, le=4096, multiple_of=2)]
+    depth: Annotated[int, Field(ge=1, le=1000)]
 
 
 @settings

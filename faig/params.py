@@ -5,10 +5,11 @@ unknown key, a missing key, a wrong type or a value out of range is an error tha
 """
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, dataclass_transform, overload
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -18,14 +19,30 @@ T = TypeVar("T")
 PARAMS_FILE = Path("params.yaml")
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
 """How many of something: at least 1."""
 Ratio = Annotated[float, Field(gt=0, le=1)]
 """A share that may not be empty: above 0, up to 1."""
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Scale = Annotated[int, Field(ge=2, le=4)]
 """Upscaling factor: 2, 3 or 4."""
+
+
+def require_unique(names: Sequence[T]) -> Sequence[T]:
+    """Refuse a list that names something twice.
+
+    Raises:
+        ValueError: it does.
+    """
+    if twice := [name for name in dict.fromkeys(names) if list(names).count(name) > 1]:
+        raise ValueError(f"{twice[0]} is listed twice")
+    return names
+
+
+Unique = AfterValidator(require_unique)
+"""Of a list: no item twice."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 """A name that is also part of a file name: letters, digits, ``_`` and ``-``."""
 
@@ -50,11 +67,21 @@ def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
         raise ParamsError(f"{path} does not exist: run from the project's folder")
     try:
         params = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, UnicodeDecodeError, TypeError) as error:  # TypeError: a list or mapping as a key
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(params, dict):
         raise ParamsError(f"{path} must hold a mapping of keys to values, not a {type(params).__name__}")
+    if odd := list(_odd_keys(params)):
+        raise ParamsError(f"{path}: the key {odd[0]!r} must be text: put it in quotes, or choose a name")
     return params
+
+
+def _odd_keys(value: object) -> Iterator[object]:
+    """Keys that are not text, at any depth."""
+    if isinstance(value, dict):
+        yield from (key for key in value if not isinstance(key, str))
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _odd_keys(part)
 
 
 @overload

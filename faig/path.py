@@ -5,14 +5,17 @@ move along it, and so do floating-point buffers that differ (a batch norm's runn
 """
 
 import copy
+import inspect
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from types import MethodType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from faig.compute import Compute
 from faig.filters import FilterIndex
@@ -41,9 +44,6 @@ class PathModel:
         require_weights(network, baseline, target, names)
         self.network = compute.place_network(copy.deepcopy(network)).eval()
         self.network.load_state_dict(dict(target))  # also what does not move: counters, masks
-        for module in self.network.modules():
-            if isinstance(module, _BatchNorm) and module.running_mean is not None:
-                module.forward = MethodType(normalize, module)
         self.index = FilterIndex.of(network) if index is None else index
         self.compute = compute
         self.baseline, self.target = (
@@ -51,6 +51,7 @@ class PathModel:
         )
         self.change = {name: self.target[name] - value for name, value in self.baseline.items()}
         self.moving = tuple(name for name, value in self.change.items() if value.any())
+        self._statistics_move = not set(self.moving) <= {name for name, _ in self.network.named_parameters()}
 
     def at(self, place: float) -> dict[str, Tensor]:
         """Weights gamma(place), those that move ready to be differentiated by."""
@@ -60,13 +61,20 @@ class PathModel:
         return weights
 
     def restore(self, weights: Weights, lr: Tensor) -> Tensor:
-        """SR (n, 3, sH, sW), in the precision of the weights, of LR (n, 3, H, W) with the given weights."""
-        with self.compute.autocast():
-            return functional_call(self.network, dict(weights), (self.compute.place(lr),)).to(self.compute.dtype)
+        """SR (n, 3, sH, sW), in the precision of the weights, of LR (n, 3, H, W) with the given weights.
+
+        Raises:
+            ValueError: the network returns something else than one tensor.
+        """
+        with self.compute.autocast(), MovingStatistics() if self._statistics_move else nullcontext():
+            output = functional_call(self.network, dict(weights), (self.compute.place(lr),))
+        if not isinstance(output, Tensor):
+            raise ValueError(f"the network returns a {type(output).__name__}, not one tensor: wrap it")
+        return output.to(self.compute.dtype)
 
     def loss(self, weights: Weights, lr: Tensor, hr: Tensor) -> Tensor:
         """L: sum of squared errors over the image, a scalar."""
-        return (self.restore(weights, lr) - self.compute.place(hr)).square().sum()
+        return (self.restore(weights, lr) - self.compute.place(hr)).square().sum(dtype=torch.float64)
 
 
 def load_model(baseline: Path, target: Path, compute: Compute) -> PathModel:
@@ -81,16 +89,33 @@ def load_model(baseline: Path, target: Path, compute: Compute) -> PathModel:
     return PathModel(network, network.state_dict(), tuned.state_dict(), compute)
 
 
-def normalize(module: _BatchNorm, x: Tensor) -> Tensor:
-    """Batch norm in eval mode, as PyTorch's, but differentiable by the running statistics as well."""
-    assert module.running_mean is not None
-    assert module.running_var is not None
-    gain = torch.rsqrt(module.running_var + module.eps)
-    if module.weight is not None:
-        gain = gain * module.weight
-    shift = -module.running_mean * gain
-    if module.bias is not None:
-        shift = shift + module.bias
+class MovingStatistics(TorchFunctionMode):
+    """Batch and instance norm by running statistics, differentiable by these as well, as PyTorch's own are not."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run ``func``, or :func:`normalize` in place of a norm that uses running statistics."""
+        own = NORMS.get(func)
+        if own is not None:
+            call = inspect.signature(func).bind(*args, **(kwargs or {}))
+            call.apply_defaults()
+            given = call.arguments
+            if given["running_mean"] is not None and not given[own]:
+                parts = (given[name] for name in ("input", "running_mean", "running_var", "weight", "bias", "eps"))
+                return normalize(*parts)
+        return func(*args, **(kwargs or {}))
+
+
+NORMS: dict[Any, str] = {functional.batch_norm: "training", functional.instance_norm: "use_input_stats"}
+"""Functions that take running statistics, and the argument that says not to use them."""
+
+
+def normalize(
+    x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    """(x - mean) / sqrt(variance + eps) * weight + bias, all but x (N, C, ...) per channel (C,)."""
+    gain = (variance + eps).rsqrt()
+    gain = gain if weight is None else gain * weight
+    shift = -mean * gain if bias is None else bias - mean * gain
     shape = (1, -1, *(1,) * (x.ndim - 2))
     return x * gain.view(shape) + shift.view(shape)
 
@@ -111,6 +136,10 @@ def require_weights(network: nn.Module, baseline: Weights, target: Weights, name
         ValueError: names the first weight for which it does not hold, and the shapes.
     """
     own = network.state_dict()
+    for weights in (own, baseline, target):
+        for name, value in weights.items():
+            if not isinstance(value, Tensor) or value.is_complex():
+                raise ValueError(f"{name} is not a tensor of real numbers: such networks cannot be attributed")
     for name in [*own, *sorted((baseline.keys() | target.keys()) - own.keys())]:
         first, second, expected = (
             tuple(weights[name].shape) if name in weights else None for weights in (baseline, target, own)

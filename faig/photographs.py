@@ -66,17 +66,28 @@ class DatasetParams:
             raise ValueError(f"dead_leaves.size = {leaves.size} must be at least min_size = {self.min_size}")
 
 
+def source_files(params: DatasetParams) -> tuple[dict[str, Path], dict[str, Path]]:
+    """The photographs' files, train and test, by name.
+
+    Raises:
+        ValueError: a folder is missing or holds no image, or a file's name cannot be used.
+    """
+    if params.source == "embedded":
+        folder = Path(bundled.__file__).parent
+        return {Path(name).stem: folder / name for name in TRAIN_FILES}, {
+            Path(name).stem: folder / name for name in TEST_FILES
+        }
+    folders = params.folder
+    return _listed(folders.train, folders.limit), _listed(folders.test, folders.limit)
+
+
 def load_photographs(params: DatasetParams, *, scale: int, seed: int) -> tuple[Images, Images]:
     """Train and test images by name, cropped to multiples of the scale; test photographs cut into tiles.
 
     Raises:
         ValueError: a folder is missing or empty, a file is unusable or too small, or a test image is also in train.
     """
-    if params.source == "embedded":
-        folder = Path(bundled.__file__).parent
-        train, test = ({Path(name).stem: folder / name for name in names} for names in (TRAIN_FILES, TEST_FILES))
-    else:
-        train, test = (_listed(path, params.folder.limit) for path in (params.folder.train, params.folder.test))
+    train, test = source_files(params)
     tile = params.test_tiles
     train_images = _read(train, scale, params.min_size)
     test_images = _read(test, scale, max(params.min_size, tile.size) if tile else params.min_size)

@@ -9,7 +9,7 @@ from faig.attribution import ScoreParams
 from faig.branches import BranchesParams
 from faig.claims import ClaimParams
 from faig.compute import ComputeParams
-from faig.degradation import DOWNSAMPLING, parse_operations
+from faig.degradation import DOWNSAMPLE, DOWNSAMPLING, parse_operations
 from faig.masking import MaskParams, SweepParams
 from faig.modulation import ModulationParams
 from faig.networks import NetworkParams
@@ -23,6 +23,8 @@ from faig.severity import SeverityParams, at_level
 from faig.targets import CLEAN, TargetParams
 from faig.training import TrainingParams
 
+MIN_LR = 8
+"""LR pixels that each side of a crop or a patch must have at least."""
 RESERVED = "baseline"
 """A target may not be called so: its files would be the baseline's."""
 
@@ -69,8 +71,8 @@ class PipelineParams:
         self._check_sizes()
 
     def _check_names(self) -> None:
-        if CLEAN not in self.degradations:
-            raise ValueError(f"degradations must define {CLEAN}: the baseline is trained on it")
+        if self.degradations.get(CLEAN) != [DOWNSAMPLE]:
+            raise ValueError(f"degradations.{CLEAN} must be [{DOWNSAMPLE}] alone: the baseline is trained on it")
         uses = {f"targets.{name}": target.degradations for name, target in self.targets.items()}
         uses["predict.classes"] = list(self.predict.classes)
         for key, names in uses.items():
@@ -110,9 +112,22 @@ class PipelineParams:
         }
         if self.dataset.test_tiles is not None:
             sizes["dataset.test_tiles.size"] = self.dataset.test_tiles.size
-        for key in [name for name in sizes if name.endswith("patch_size")]:
-            if sizes[key] > self.dataset.min_size:
-                raise ValueError(f"{key} = {sizes[key]} must be at most dataset.min_size = {self.dataset.min_size}")
         for key, size in sizes.items():
             if size % self.scale:
                 raise ValueError(f"{key} = {size} must be a multiple of scale = {self.scale}")
+            if size < MIN_LR * self.scale:
+                raise ValueError(f"{key} = {size} must be at least {MIN_LR} times scale = {self.scale}")
+        sizes.pop("dataset.test_tiles.size", None)
+        if self.dataset.source == "embedded":
+            leaves = self.dataset.dead_leaves
+            if leaves.num_images and sizes["score.dead_leaves.size"] > leaves.size:
+                size = sizes["score.dead_leaves.size"]
+                raise ValueError(
+                    f"score.dead_leaves.size = {size} must be at most dataset.dead_leaves.size = {leaves.size}"
+                )
+        del sizes["score.dead_leaves.size"]
+        for key, size in sizes.items():
+            if size > self.dataset.min_size:
+                raise ValueError(f"{key} = {size} must be at most dataset.min_size = {self.dataset.min_size}")
+        if self.dataset.min_size < MIN_LR * self.scale:
+            raise ValueError(f"dataset.min_size = {self.dataset.min_size} must be at least {MIN_LR} times the scale")

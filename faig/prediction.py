@@ -20,16 +20,16 @@ import pandas as pd
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
 from faig.attribution import faig
 from faig.crops import CropParams
 from faig.filters import discovered
-from faig.params import Count, Name, settings
+from faig.params import Count, Name, Unique, settings
 from faig.path import PathModel, Weights
 from faig.quadrature import Nodes
 from faig.statistics import auroc, bootstrap_interval, first_mean, percentile_interval
 from faig.targets import CLEAN
+from faig.tensors import detail
 
 
 @settings
@@ -39,9 +39,13 @@ class PredictParams:
     target: Name
     num_nodes: Annotated[int, Field(ge=1, le=1000)]
     calibration: CropParams
-    classes: Annotated[tuple[Name, ...], Field(min_length=2)]
+    classes: Annotated[tuple[Name, ...], Field(min_length=2), Unique]
     num_resamples: Count
     level: Annotated[float, Field(gt=0, lt=1)]
+
+    def __post_init__(self) -> None:
+        if self.calibration.num < 2:
+            raise ValueError(f"calibration.num = {self.calibration.num} must be at least 2: a class has a spread")
 
 
 @dataclass(frozen=True)
@@ -93,12 +97,6 @@ def response(model: PathModel, masked: Mapping[str, Weights], images: Sequence[T
             rows.append(row)
     kinds = ("", "_coarse", "_detail")
     return pd.DataFrame(rows, columns=[*(name + kind for kind in kinds for name in masked), "detail"])
-
-
-def detail(images: Tensor) -> Tensor:
-    """Images (N, C, H, W), H and W at least 3, minus their 5 x 5 means (borders mirrored)."""
-    padded = functional.pad(images, (2, 2, 2, 2), mode="reflect")
-    return images - functional.avg_pool2d(padded, kernel_size=5, stride=1)
 
 
 def _log_rms(values: Tensor) -> float:

@@ -29,6 +29,16 @@ class QuadratureParams:
     max_nodes: Annotated[int, Field(ge=1, le=10_000)]
     tolerance: Positive
 
+    def __post_init__(self) -> None:
+        if self.rule == "trapezoid" and self.num_nodes < 2:
+            raise ValueError(
+                f"num_nodes = {self.num_nodes}: the path integral by the rule trapezoid needs at least 2 nodes"
+            )
+        if self.rule == "auto" and self.max_nodes < 2 * self.num_nodes:
+            raise ValueError(
+                f"max_nodes = {self.max_nodes} must be at least twice num_nodes = {self.num_nodes}: auto doubles them"
+            )
+
 
 def quadrature(rule: Rule, num_nodes: int) -> Nodes:
     """Nodes of a rule on [0, 1].

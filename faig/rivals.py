@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from faig.compute import Compute
 from faig.networks import LEAK
-from faig.params import Count, Positive, Ratio, settings
+from faig.params import Count, Positive, Ratio, Unique, settings
 from faig.patches import PatchSampler
 from faig.tensors import to_image
 
@@ -45,7 +45,7 @@ class RivalsParams:
     """
 
     ratio: Ratio
-    methods: Annotated[tuple[str, ...], Field(min_length=1)]
+    methods: Annotated[tuple[str, ...], Field(min_length=1), Unique]
     classifier: ClassifierParams
 
 

@@ -82,12 +82,16 @@ def _repeat(name: str, times: int) -> pa.DictionaryArray:
 
 
 def read_discovered(
-    path: Path, ratio: float, methods: Collection[str] | None = None, degradations: Collection[str] | None = None
+    path: Path,
+    ratio: float,
+    num_filters: int,
+    methods: Collection[str] | None = None,
+    degradations: Collection[str] | None = None,
 ) -> dict[Key, np.ndarray]:
     """Numbers of the top ``ratio`` share of filters of each ranking, best first; of some methods or degradations only.
 
     Raises:
-        ValueError: the file is missing or is not a score table.
+        ValueError: the file is missing, is not a score table, or does not rank ``num_filters`` filters.
     """
     found = {}
     with _open(path) as file:
@@ -95,6 +99,8 @@ def read_discovered(
             key = _key(file.metadata.row_group(number))
             if (methods is None or key.method in methods) and (degradations is None or key.degradation in degradations):
                 filters = file.read_row_group(number, columns=["filter"])["filter"].to_numpy()
+                if len(filters) != num_filters:
+                    raise ValueError(f"{path} ranks {len(filters)} filters, but the network has {num_filters}")
                 found[key] = filters[: num_discovered(len(filters), ratio)]
     return found
 

@@ -46,7 +46,8 @@ def score_filters(
         advance: called with 1 after each of :func:`num_passes` passes over the images of one degradation.
 
     Returns:
-        The scores, and of FAIG by degradation the ``convergence_error`` and the mean number of ``nodes``.
+        The scores, and of FAIG by degradation the ``convergence_error``, the mean number of ``nodes``, and of how many
+        images the integral was ``unconverged`` (rule ``auto``).
     """
     nodes = quadrature("gausslegendre", params.quadrature.num_nodes)
     integrated, expanded, checks = {}, {}, {}
@@ -74,16 +75,18 @@ def _integrated(
     model: PathModel, images: Sequence[Image], params: ScoreParams, group: Group
 ) -> tuple[np.ndarray, dict[str, float]]:
     """FAIG (F,), the mean over images, and how well its integrals close."""
-    totals = np.zeros(3)
+    totals = np.zeros(4)
 
     def attributed(own: Sequence[Image]) -> np.ndarray:
         result = faig(model, own, params.quadrature)
-        totals[:] = np.abs(result.residuals).sum(), np.abs(result.changes).sum(), result.nodes.sum()
+        totals[:2] = np.abs(result.residuals).sum(), np.abs(result.changes).sum()
+        totals[2:] = result.nodes.sum(), np.count_nonzero(~result.converged)
         return result.scores
 
     mean = _mean(attributed, images, model, group)
-    residuals, changes, num_nodes = group.sum(totals)
-    return mean, {"convergence_error": convergence_error(residuals, changes), "nodes": num_nodes / len(images)}
+    residuals, changes, num_nodes, num_unconverged = group.sum(totals)
+    error = convergence_error(residuals, changes)
+    return mean, {"convergence_error": error, "nodes": num_nodes / len(images), "unconverged": num_unconverged}
 
 
 def _mean(

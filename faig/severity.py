@@ -1,10 +1,11 @@
 """Does the response of the discovered filters grow with the severity of a degradation?
 
 Test images are degraded anew with one operation at rising levels, seen in training or not. The response to an image of
-the filters of d is log RMS of what masking them changes in the target's output (see :mod:`faig.prediction`).
+the filters of d is log RMS of what masking them changes in the target's output (see :mod:`faig.prediction`). Taken
+relative to the output's detail, it does not fall merely because a blurred image has less to change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -58,6 +59,16 @@ def at_level(key: str, operations: Sequence[Any], levels: LevelsParams, value: f
     return changed
 
 
+def trained_level(operations: Sequence[Any], levels: LevelsParams) -> float:
+    """The value that the operations of params.yaml themselves have."""
+    [value] = [
+        operation[levels.operation][levels.key]
+        for operation in operations
+        if isinstance(operation, dict) and levels.key in operation.get(levels.operation, {})
+    ]
+    return value
+
+
 def degraded(
     hr: np.ndarray, name: str, key: str, operations: Sequence[Any], *, scale: int, downsampling: str, seed: int
 ) -> np.ndarray:
@@ -66,34 +77,45 @@ def degraded(
     return degrade(hr, parse_operations(key, operations), scale=scale, downsampling=downsampling, generator=generator)
 
 
-def summarize(table: pd.DataFrame, params: SeverityParams, generator: np.random.Generator) -> dict[str, Any]:
+def summarize(
+    table: pd.DataFrame, trained: Mapping[str, float], params: SeverityParams, generator: np.random.Generator
+) -> dict[str, Any]:
     """Rank correlation (Spearman) of level and response in each image, mean over images.
 
     Args:
-        table: columns degradation, value, image, filters, response; a row per level, image and whose filters.
+        table: columns degradation, value, image, filters, response, detail (log RMS of the output's detail); a row per
+            level, image and whose filters.
+        trained: by degradation the level that the target was trained on.
 
     Returns:
-        By degradation ``rank_correlation`` of its own filters with a bootstrap interval over images, ``num_levels``,
-        and ``other.<e>``: that of the filters of another degradation e. An image whose response is the same at all
-        levels counts as 0.
+        By degradation, of its own filters with bootstrap intervals over images: ``rank_correlation``; the same over
+        the levels ``up_to_trained``, where there are three of them, and of the response ``relative`` to the detail.
+        Further ``num_levels``, and ``other.<e>``: the rank correlation of another degradation's filters. An image
+        whose response is the same at all levels counts as 0.
     """
+    table = table.assign(relative=table["response"] - table["detail"])
     results: dict[str, Any] = {}
-    for name, rows in table.groupby("degradation", sort=False):
-        by_filters = {}
-        for filters, part in rows.groupby("filters", sort=False):
-            curves = part.pivot_table(index="image", columns="value", values="response")
-            by_filters[str(filters)] = np.array([rank_correlation(curve) for curve in curves.to_numpy()])
-        own = by_filters.pop(str(name))
-        samples = bootstrap_means(own, num_resamples=params.num_resamples, generator=generator)[:, 0]
-        low, high = percentile_interval(samples, level=params.level)
-        results[str(name)] = {
-            "rank_correlation": float(own.mean()),
-            "rank_correlation_low": low,
-            "rank_correlation_high": high,
-            "num_levels": len(set(rows["value"])),
-            "other": {other: float(values.mean()) for other, values in by_filters.items()},
-        }
+    for degradation, rows in table.groupby("degradation", sort=False):
+        name = str(degradation)
+        own = pd.DataFrame(rows[rows["filters"] == name])
+        below = pd.DataFrame(own[own["value"] <= trained[name]])
+        kinds = {"rank_correlation": correlations(own, "response"), "relative": correlations(own, "relative")}
+        if len(set(below["value"])) >= 3:
+            kinds["up_to_trained"] = correlations(below, "response")
+        results[name] = {"num_levels": len(set(own["value"]))}
+        for kind, values in kinds.items():
+            samples = bootstrap_means(values, num_resamples=params.num_resamples, generator=generator)[:, 0]
+            low, high = percentile_interval(samples, level=params.level)
+            results[name] |= {kind: float(values.mean()), f"{kind}_low": low, f"{kind}_high": high}
+        others = {str(of): part for of, part in rows.groupby("filters", sort=False) if of != name}
+        results[name]["other"] = {of: float(correlations(part, "response").mean()) for of, part in others.items()}
     return results
+
+
+def correlations(rows: pd.DataFrame, column: str) -> np.ndarray:
+    """Rank correlation of level and ``column`` in each image, (num_images,)."""
+    curves = rows.pivot_table(index="image", columns="value", values=column)
+    return np.array([rank_correlation(curve) for curve in curves.to_numpy()])
 
 
 def rank_correlation(curve: np.ndarray) -> float:

@@ -19,7 +19,7 @@ class TargetParams:
 
     mixture: Annotated[dict[Name, Positive], Field(min_length=1)]
     attribute: Annotated[tuple[Name, ...], Field(min_length=1)]
-    effort: Positive
+    effort: Annotated[float, Field(gt=0, le=1000)]
 
     def __post_init__(self) -> None:
         if CLEAN in self.attribute or len(set(self.attribute)) < len(self.attribute):

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def to_tensor(image: np.ndarray) -> Tensor:
@@ -14,3 +15,9 @@ def to_image(batch: Tensor) -> np.ndarray:
     """Float (1, 3, H, W) -> uint8 (H, W, 3), clipped to [0, 1] and rounded."""
     levels = batch.detach().squeeze(0).float().clamp(0, 1).mul(255).round()
     return levels.to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+
+
+def detail(images: Tensor) -> Tensor:
+    """Images (N, C, H, W), H and W at least 3, minus their 5 x 5 means (borders mirrored)."""
+    padded = functional.pad(images, (2, 2, 2, 2), mode="reflect")
+    return images - functional.avg_pool2d(padded, kernel_size=5, stride=1)

@@ -3,12 +3,13 @@
 Only for networks with a finite receptive field: outside of it an input pixel changes no output pixel.
 """
 
+import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 MAX_PROBE = 1024
 """Largest side, in input pixels, at which a receptive field is looked for."""
@@ -59,7 +60,7 @@ class Piece:
             raise ValueError(
                 f"the network makes {tuple(sr.shape)} of {tuple(self.lr.shape)}, the ground truth asks for {expected}"
             )
-        return (sr[..., self.place[0], self.place[1]] - self.hr).square().sum()
+        return (sr[..., self.place[0], self.place[1]] - self.hr).square().sum(dtype=torch.float64)
 
 
 def pieces(lr: Tensor, hr: Tensor, tiles: Tiles | None) -> Iterator[Piece]:
@@ -80,6 +81,35 @@ def pieces(lr: Tensor, hr: Tensor, tiles: Tiles | None) -> Iterator[Piece]:
             crop = lr[..., seen[0], seen[1]]
             size = (crop.shape[-2] * scale, crop.shape[-1] * scale)
             yield Piece(crop, hr[..., kept[0], kept[1]], (place[0], place[1]), size)
+
+
+def require_exact(restore: Callable[[Tensor], Tensor], lr: Tensor, hr: Tensor, tiles: Tiles, tolerance: float) -> None:
+    """Check on the first, the middle and the last tile of an image that a larger halo changes nothing.
+
+    Args:
+        restore: (1, C, H, W) -> (1, C', sH, sW).
+        tolerance: largest difference of the output, as a share of its largest value.
+
+    Raises:
+        ValueError: it does: the halo is too small, ``multiple`` is not the network's stride, or the network sees the
+            whole image.
+    """
+    shown = list(pieces(lr, hr, tiles))
+    with torch.no_grad():
+        for halo in (tiles.halo + tiles.multiple, 2 * tiles.halo + 2 * tiles.multiple):
+            wider = list(pieces(lr, hr, replace(tiles, halo=halo)))
+            for number in sorted({0, len(shown) // 2, len(shown) - 1}):
+                seen = [piece[number] for piece in (shown, wider)]
+                first, second = (restore(piece.lr)[..., piece.place[0], piece.place[1]] for piece in seen)
+                if first.shape != second.shape:
+                    continue  # an output of another size: the errors of the pieces say so
+                difference = (first - second).abs().max().item()
+                if not difference <= tolerance * first.abs().max().item():
+                    raise ValueError(
+                        f"{tiles}: with a larger halo the output of tile {number} differs by {difference:.2g}: "
+                        "the halo is too small, `multiple` is not the network's stride, or the network sees the whole "
+                        "image and cannot be tiled"
+                    )
 
 
 def scale_of(lr: Tensor, hr: Tensor) -> int:
@@ -107,6 +137,10 @@ def find_halo(restore: Callable[[Tensor], Tensor], num_channels: int, multiple: 
     Raises:
         ValueError: the receptive field is not finite (up to :data:`MAX_PROBE`), or ``multiple`` is not the stride.
     """
+    if multiple < 1:
+        raise ValueError(f"multiple = {multiple} must be at least 1")
+    if isinstance(restore, nn.Module):
+        restore = copy.deepcopy(restore).eval()  # in train mode, batch norm's statistics would take up what is probed
     halo = max(_reach(restore, num_channels, shift, multiple) for shift in range(multiple))
     halo = -(-halo // multiple) * multiple
     side = 2 * halo + 4 * multiple
@@ -119,7 +153,7 @@ def find_halo(restore: Callable[[Tensor], Tensor], num_channels: int, multiple: 
     first, last = halo * scale, (side - halo) * scale
     kept, same = slice(first, last), slice(first + multiple * scale, last + multiple * scale)
     difference = (whole[..., same, same] - part[..., kept, kept]).abs().max().item()
-    if not difference <= 1e-3 * whole.abs().max().item():
+    if not difference <= 1e-4 * whole.abs().max().item():
         raise ValueError(
             f"the network restores a shifted crop differently (by {difference:.2g}): "
             f"give the `multiple` that its strides or windows need, {multiple} is not it"

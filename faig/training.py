@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import shutil
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 from pydantic import Field
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor, nn
 from torch.nn import functional
@@ -24,7 +25,7 @@ from faig.compute import Compute
 from faig.crops import Batch, batches
 from faig.files import replacing
 from faig.pairs import Pair
-from faig.params import Count, Positive, settings
+from faig.params import Count, settings
 from faig.patches import PatchSampler
 from faig.progress import Progress
 from faig.quality import psnr
@@ -41,9 +42,9 @@ class TrainingParams:
     """Settings of one training run; sizes in HR pixels, intervals in iterations."""
 
     iterations: Count
-    batch_size: Count
-    patch_size: Count
-    learning_rate: Positive
+    batch_size: Annotated[int, Field(ge=1, le=65_536)]
+    patch_size: Annotated[int, Field(ge=1, le=4096)]
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
     schedule: Literal["one_cycle", "cosine"]
     warmup: Annotated[float, Field(ge=0, lt=1)]
     adam_betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
@@ -236,18 +237,24 @@ def save(state: TrainingState, folder: Path) -> None:
 
 
 def restore(state: TrainingState, folder: Path) -> None:
-    """Take up the checkpoint in ``folder`` where there is one."""
+    """Take up the checkpoint in ``folder`` where there is one; an unreadable one is passed over with a warning."""
     path = folder / CHECKPOINT
     if not path.is_file():
         return
-    with safe_open(path, framework="pt") as file:
-        header = file.metadata()
-        state.iteration, state.curve = int(header["iteration"]), json.loads(header["curve"])
-        for name, value in state.average.items():
-            value.copy_(file.get_tensor(f"average/{name}"))
-        for name, value in state.network.named_parameters():
-            value.data.copy_(file.get_tensor(f"weight/{name}"))
-            moments = {key: torch.empty_like(value) for key in ("exp_avg", "exp_avg_sq")}
-            for key, moment in moments.items():
-                moment.copy_(file.get_tensor(f"{key}/{name}"))
-            state.optimizer.state[value] = {"step": torch.tensor(float(state.iteration)), **moments}
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata()
+            iteration, curve = int(header["iteration"]), json.loads(header["curve"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        warnings.warn(f"{path} is no checkpoint that can be read ({error}): training starts anew", stacklevel=2)
+        return
+    state.iteration, state.curve = iteration, curve
+    for name, value in state.average.items():
+        value.copy_(tensors[f"average/{name}"])
+    for name, value in state.network.named_parameters():
+        value.data.copy_(tensors[f"weight/{name}"])
+        moments = {key: torch.empty_like(value) for key in ("exp_avg", "exp_avg_sq")}
+        for key, moment in moments.items():
+            moment.copy_(tensors[f"{key}/{name}"])
+        state.optimizer.state[value] = {"step": torch.tensor(float(state.iteration)), **moments}

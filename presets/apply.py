@@ -42,8 +42,8 @@ def apply_preset(name: str, params: str) -> str:
     """The text of params.yaml with the values of preset ``name``.
 
     Raises:
-        ValueError: the preset or ``params`` is not YAML, or an indented list or block would be replaced, or written in
-            place of something else.
+        ValueError: the preset or ``params`` is not YAML, or a preset would replace a value by a block in lines of its
+            own, or add one that is indented otherwise.
     """
     texts = {preset: (FOLDER / f"{preset}.yaml").read_text(encoding="utf-8") for preset in preset_names()}
     for preset, text in texts.items():
@@ -71,33 +71,44 @@ def find_edits(params: str, changes: str, *, source: str) -> list[Edit]:
         ValueError: as :func:`apply_preset`.
     """
 
-    def compare(old: Node, new: Node, key: str) -> Iterator[Edit]:
+    def compare(old: Node, new: Node, key: str, start: int) -> Iterator[Edit]:
+        """``start``: where the text between an entry's key and its value begins."""
         if isinstance(old, MappingNode) and isinstance(new, MappingNode):
             known = _entries(old)
             for name, value in new.value:
                 inner = f"{key}.{name.value}" if key else name.value
                 if name.value in known:
-                    yield from compare(known[name.value][1], value, inner)
-                elif not key:
-                    raise ValueError(f"{source}: {inner} is not a key of params.yaml")
-                elif old.flow_style:
-                    place = known[list(known)[-1]][1].end_mark.index
-                    yield Edit(inner, place, place, "", f", {name.value}: {_text(changes, value)}")
+                    yield from compare(known[name.value][1], value, inner, known[name.value][0].end_mark.index)
+                elif key:
+                    yield add(old, new, name, value, inner)
                 else:
-                    place = params.rindex("\n", 0, old.start_mark.index) + 1
-                    if name.start_mark.column != old.start_mark.column:
-                        raise ValueError(f"{source}: {inner} must be indented as in params.yaml to be added")
-                    yield Edit(inner, place, place, "", changes[slice(*_lines(changes, name, value))])
+                    raise ValueError(f"{source}: {inner} is not a key of params.yaml")
             return
-        edit = Edit(key, *_span(old), _text(params, old), _text(changes, new))
-        if edit.old == edit.new:
+        if _is_block(old) and _is_block(new) and _block(params, old) == _block(changes, new):
             return
-        for node, where in ((old, "params.yaml"), (new, source)):
-            if isinstance(node, CollectionNode) and not node.flow_style:
-                raise ValueError(f"{where}: {key} must be written as [...] or {{...}} for a preset to replace it")
-        yield edit
+        if _is_block(new):
+            raise ValueError(f"{source}: {key} must be written as [...] or {{...}} to replace a value")
+        if _is_block(old):  # as DVC writes lists into params.yaml
+            yield Edit(key, start, end := _last(old).end_mark.index, params[start:end], f": {_text(changes, new)}")
+        elif not _text(params, old):  # as DVC writes null
+            yield Edit(key, start, start + 1, ":", f": {_text(changes, new)}")
+        elif _text(params, old) != _text(changes, new):
+            yield Edit(key, *_span(old), _text(params, old), _text(changes, new))
 
-    edits = compare(_compose(params, "params.yaml"), _compose(changes, source), "")
+    def add(old: MappingNode, new: MappingNode, name: Node, value: Node, key: str) -> Edit:
+        if not _is_block(old):
+            if _is_block(value):
+                raise ValueError(f"{source}: {key} must be written as [...] or {{...}} to be added")
+            place = old.value[-1][1].end_mark.index if old.value else old.start_mark.index + 1
+            return Edit(key, place, place, "", f"{', ' * bool(old.value)}{name.value}: {_text(changes, value)}")
+        place = params.rfind("\n", 0, old.start_mark.index) + 1
+        if not _is_block(new):
+            return Edit(key, place, place, "", f"{' ' * old.start_mark.column}{name.value}: {_text(changes, value)}\n")
+        if name.start_mark.column != old.start_mark.column:
+            raise ValueError(f"{source}: {key} must be indented as in params.yaml to be added")
+        return Edit(key, place, place, "", changes[slice(*_lines(changes, name, value))])
+
+    edits = compare(_compose(params, "params.yaml"), _compose(changes, source), "", 0)
     return sorted(edits, key=lambda edit: edit.start)
 
 
@@ -117,7 +128,7 @@ def find_additions(params: str, default: str, changes: str, *, source: str) -> I
             inner = f"{key}.{name}" if key else name
             if name in wanted and name in defaults:
                 yield from find(value, defaults[name][1], wanted[name][1], inner)
-            elif name in wanted and key and not old.flow_style:  # pyright: ignore
+            elif name in wanted and key and _is_block(old):
                 first, last = _lines(params, node, value)
                 yield Edit(inner, first, last, params[first:last], "")
             elif name in wanted and key and end is not None:
@@ -138,12 +149,26 @@ def _entries(node: MappingNode) -> dict[str, tuple[Node, Node]]:
     return {name.value: (name, value) for name, value in node.value}
 
 
+def _is_block(node: Node) -> bool:
+    """Whether a node is a mapping or list in lines of its own, not in brackets."""
+    return isinstance(node, CollectionNode) and not node.flow_style
+
+
+def _last(node: Node) -> Node:
+    """The last node within a block: what the block's text ends with, comments apart."""
+    while _is_block(node) and node.value:
+        node = node.value[-1][1] if isinstance(node, MappingNode) else node.value[-1]
+    return node
+
+
+def _block(text: str, node: Node) -> str:
+    """The text of a block, comments behind it apart."""
+    return text[node.start_mark.index : _last(node).end_mark.index]
+
+
 def _lines(text: str, name: Node, value: Node) -> tuple[int, int]:
     """Where the whole lines of an entry of a block mapping start and end."""
-    last = value
-    while isinstance(last, CollectionNode) and not last.flow_style and last.value:
-        last = last.value[-1][1] if isinstance(last, MappingNode) else last.value[-1]
-    end = text.find("\n", last.end_mark.index)
+    end = text.find("\n", _last(value).end_mark.index)
     return text.rfind("\n", 0, name.start_mark.index) + 1, len(text) if end < 0 else end + 1
 
 

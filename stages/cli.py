@@ -15,6 +15,8 @@ import click
 
 P = ParamSpec("P")
 PATH = click.Path(path_type=Path)
+LAUNCHED = "FAIG_LAUNCHED"
+"""Environment variable of the processes that ``compute.launcher`` starts."""
 
 
 def stage(function: Callable[P, None]) -> click.Command:
@@ -52,20 +54,20 @@ def complete_folder(path: Path) -> Iterator[Path]:
 def relaunched(launcher: str | None) -> bool:
     """Run this stage again under ``compute.launcher`` (``torchrun --standalone --nproc-per-node 2``), and wait for it.
 
-    False, and nothing done, where there is no launcher or torchrun has started this process.
+    False, and nothing done, where there is no launcher or it has started this process.
 
     Raises:
         ValueError: the launcher cannot be started, or a process failed; what it printed says why.
     """
-    if launcher is None or "TORCHELASTIC_RUN_ID" in os.environ:
+    if launcher is None or LAUNCHED in os.environ:
         return False
     module = sys.modules["__main__"].__spec__
     if module is None:
         raise ValueError("compute.launcher needs the stage to be run as `python -m stages.<name>`")
-    command = [*shlex.split(launcher), "-m", module.name, *sys.argv[1:]]
     try:
-        status = subprocess.run(command, check=False).returncode
-    except OSError as error:
+        command = [*shlex.split(launcher), "-m", module.name, *sys.argv[1:]]
+        status = subprocess.run(command, check=False, env={**os.environ, LAUNCHED: "1"}).returncode
+    except (OSError, ValueError) as error:
         raise ValueError(f"compute.launcher = {launcher!r} cannot be started: {error}") from error
     if status:
         raise ValueError(f"a process under compute.launcher = {launcher!r} failed (status {status}): see above")

@@ -33,7 +33,8 @@ def main(hr: Path, lr: Path, baseline: Path, network: Path, scores: Path, output
     params, settings = load_params("compare_predictors", RivalsParams), load_params("predict", PredictParams)
     seed, compute = load_params("seed", Seed), resolve(load_params("compute", ComputeParams))
     model = load_model(baseline, network, compute)
-    found = {key: value for key, value in read_discovered(scores, params.ratio).items() if key.replicate == 0}
+    rankings = read_discovered(scores, params.ratio, model.index.num_filters)
+    found = {key: value for key, value in rankings.items() if key.replicate == 0}
     attributed = list(dict.fromkeys(key.degradation for key in found))
     if missing := sorted(set(params.methods) - {key.method for key in found}):
         raise ValueError(f"compare_predictors.methods names {missing[0]}, which {scores} does not rank")

@@ -27,7 +27,7 @@ def main(baseline: Path, scores: Path, metrics: Path) -> None:
     generator = np.random.default_rng(derive_seed(load_params("seed", Seed), "agreement"))
     network, _ = load_network(baseline)
     index = FilterIndex.of(network)
-    found = {name: discovered_by(scores / f"{name}.parquet", params.ratio) for name in targets}
+    found = {name: discovered_by(scores / f"{name}.parquet", params.ratio, index.num_filters) for name in targets}
     experts = specialists(targets, params.target)
     for name in set(targets[params.target].attribute) - set(experts):
         click.echo(f"no target is trained on {name} alone: its filters are compared with nobody's")
@@ -39,9 +39,9 @@ def main(baseline: Path, scores: Path, metrics: Path) -> None:
     write_json(metrics, {"compare_targets": results})
 
 
-def discovered_by(path: Path, ratio: float) -> dict[str, np.ndarray]:
-    """FAIG's filters (n,) by degradation."""
-    return {key.degradation: filters for key, filters in read_discovered(path, ratio, ["faig"]).items()}
+def discovered_by(path: Path, ratio: float, num_filters: int) -> dict[str, np.ndarray]:
+    """FAIG's filters (n,) by degradation, of a network with ``num_filters``."""
+    return {key.degradation: filters for key, filters in read_discovered(path, ratio, num_filters, ["faig"]).items()}
 
 
 if __name__ == "__main__":

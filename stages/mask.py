@@ -42,8 +42,8 @@ def main(
     params = load_params("mask", MaskParams)
     settings = load_params(f"targets.{target}", TargetParams)
     seed = derive_seed(load_params("seed", Seed), "bootstrap")
-    chosen = read_discovered(scores, load_params("mask_ratio", Ratio))
     model = load_model(baseline, network, resolve(load_params("compute", ComputeParams)))
+    chosen = read_discovered(scores, load_params("mask_ratio", Ratio), model.index.num_filters)
     inputs = read_test_inputs(pairs, hr, lr, settings.degradations)
     with Progress(num_networks(chosen) * len(inputs), f"mask {target}") as progress:
         table = measure(model, inputs, chosen, border=load_params("scale", Scale), advance=progress.advance)

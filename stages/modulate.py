@@ -36,8 +36,9 @@ def main(hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, scores:
     params = load_params("modulate", ModulationParams)
     seed = derive_seed(load_params("seed", Seed), "bootstrap")
     settings, border = load_params(f"targets.{params.target}", TargetParams), load_params("scale", Scale)
-    found = {key.degradation: value for key, value in read_discovered(scores, params.ratio, ["faig"]).items()}
     model = load_model(baseline, network, resolve(load_params("compute", ComputeParams)))
+    rankings = read_discovered(scores, params.ratio, model.index.num_filters, ["faig"])
+    found = {key.degradation: filters for key, filters in rankings.items()}
     inputs = read_test_inputs(pairs, hr, lr, settings.degradations)
     mixed = {params.mixed: inputs[params.mixed]}
     alone_at, both_at = curve_points(found, params), grid_points(found, params)

@@ -40,7 +40,7 @@ def main(
     """Predict the class of each test crop."""
     params = load_params("predict", PredictParams)
     model = load_model(baseline, network, resolve(load_params("compute", ComputeParams)))
-    chosen = read_discovered(scores, load_params("mask_ratio", Ratio))
+    chosen = read_discovered(scores, load_params("mask_ratio", Ratio), model.index.num_filters)
     found = {key.degradation: filters for key, filters in chosen.items() if key.method == "faig"}
     masked = {name: mask(model.target, model.baseline, model.index, filters) for name, filters in found.items()}
     crops = read_prediction_crops(hr, lr, params)

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from faig.images import write_png
+import click
+
+from faig.dead_leaves import PREFIX
+from faig.images import is_image, write_png
 from faig.params import Scale, Seed, load_params
 from faig.photographs import DatasetParams, load_photographs
 from stages.cli import complete_folder, path_option, stage
@@ -19,6 +22,16 @@ def main(output: Path) -> None:
         for split, images in zip(("train", "test"), splits, strict=True):
             for name, image in images.items():
                 write_png(folder / split / f"{name}.png", image)
+    for split, images in zip(("train", "test"), splits, strict=True):
+        num_made = sum(name.startswith(PREFIX) for name in images)
+        click.echo(f"{split}: {len(images) - num_made} images of photographs, {num_made} of dead leaves")
+    if params.source == "folder":
+        for path in (params.folder.train, params.folder.test):
+            others = sorted(other.name for other in path.iterdir() if not is_image(other))
+            if others:
+                click.echo(
+                    f"{path}: {len(others)} entries are no image files and were left out: {', '.join(others[:5])}"
+                )
 
 
 if __name__ == "__main__":

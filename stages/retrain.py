@@ -39,7 +39,7 @@ def main(hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, scores:
     train, test = split_pairs(read_entries(pairs), hr, lr)
     tables: list[pd.DataFrame] = []
     results: dict[str, Any] = {}
-    for key, found in read_discovered(scores, params.ratio, ["faig"]).items():
+    for key, found in read_discovered(scores, params.ratio, model.index.num_filters, ["faig"]).items():
         name = key.degradation
         generator = np.random.default_rng(derive_seed(seed, "retrain", name))
         networks = untrained(model, found, params.replicates, generator)

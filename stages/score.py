@@ -59,7 +59,7 @@ def main(target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: 
     described = {"target": target, "settings": asdict(params), **asdict(settings), "checks": checks}
     described |= {"images": list(map(asdict, places + leaves)), "computed_with": used}
     write_scores(outputs["output"], model.index, scores, described)
-    worst = {key: max(check[key] for check in checks.values()) for key in ("convergence_error", "nodes")}
+    worst = {key: max(check[key] for check in checks.values()) for key in ("convergence_error", "nodes", "unconverged")}
     write_json(outputs["metrics"], {"score": {target: worst}})
 
 

@@ -16,7 +16,7 @@ from faig.prediction import response
 from faig.progress import track
 from faig.score_table import read_discovered
 from faig.seeds import derive_seed
-from faig.severity import SeverityParams, at_level, degraded, summarize
+from faig.severity import SeverityParams, at_level, degraded, summarize, trained_level
 from faig.tensors import to_tensor
 from stages.cli import path_option, stage
 from stages.outputs import write_json, write_parquet
@@ -39,7 +39,8 @@ def main(hr: Path, baseline: Path, network: Path, scores: Path, **outputs: Path)
         load_params("scale", Scale),
     )
     model = load_model(baseline, network, resolve(load_params("compute", ComputeParams)))
-    found = {key.degradation: value for key, value in read_discovered(scores, params.ratio, ["faig"]).items()}
+    rankings = read_discovered(scores, params.ratio, model.index.num_filters, ["faig"])
+    found = {key.degradation: filters for key, filters in rankings.items()}
     masked = {name: mask(model.target, model.baseline, model.index, filters) for name, filters in found.items()}
     photographs = {path.stem: read_image(path) for path in list_images(hr / "test")}
     points = [(name, value) for name, levels in params.levels.items() if name in found for value in levels.values]
@@ -49,10 +50,11 @@ def main(hr: Path, baseline: Path, network: Path, scores: Path, **outputs: Path)
         for image, pixels in photographs.items():
             lr = degraded(pixels, image, name, operations, scale=scale, downsampling=kernel, seed=seed)
             values = response(model, masked, [to_tensor(lr)])
-            own = {"degradation": name, "value": value, "image": image}
+            own = {"degradation": name, "value": value, "image": image, "detail": values["detail"][0]}
             rows += [own | {"filters": filters, "response": values[filters][0]} for filters in found]
     table = pd.DataFrame(rows)
-    results = summarize(table, params, np.random.default_rng(derive_seed(seed, "bootstrap")))
+    trained = {name: trained_level(kinds[name], levels) for name, levels in params.levels.items() if name in found}
+    results = summarize(table, trained, params, np.random.default_rng(derive_seed(seed, "bootstrap")))
     severity_chart(table, outputs["chart"])
     write_parquet(outputs["output"], table)
     write_json(outputs["metrics"], {"severity": results})

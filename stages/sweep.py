@@ -31,15 +31,7 @@ from stages.outputs import write_csv
 @path_option("output", "removed, collateral, selectivity over the ratio, CSV")
 @path_option("curves", "the same as a picture, PNG")
 def main(
-    target: str,
-    hr: Path,
-    lr: Path,
-    pairs: Path,
-    baseline: Path,
-    network: Path,
-    scores: Path,
-    output: Path,
-    curves: Path,
+    target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, scores: Path, **outputs: Path
 ) -> None:
     """Mask one target's filters over a range of ratios."""
     params, sweep = load_params("mask", MaskParams), load_params("sweep", SweepParams)
@@ -47,7 +39,8 @@ def main(
     seed = derive_seed(load_params("seed", Seed), "bootstrap")
     model = load_model(baseline, network, resolve(load_params("compute", ComputeParams)))
     inputs, scale = read_test_inputs(pairs, hr, lr, settings.degradations), load_params("scale", Scale)
-    chosen = {ratio: read_discovered(scores, ratio, sweep.methods) for ratio in sweep.ratios}
+    num_filters = model.index.num_filters
+    chosen = {ratio: read_discovered(scores, ratio, num_filters, sweep.methods) for ratio in sweep.ratios}
     rows = []
     with Progress(sum(map(num_networks, chosen.values())) * len(inputs), f"sweep {target}") as progress:
         for ratio, filters in chosen.items():
@@ -57,8 +50,8 @@ def main(
                 for degradation, values in by_degradation.items():
                     rows.append({"method": method, "degradation": degradation, "ratio": ratio, **flat(values)})
     table = pd.DataFrame(rows)
-    ratio_curves(table, curves)
-    write_csv(output, table)
+    ratio_curves(table, outputs["curves"])
+    write_csv(outputs["output"], table)
 
 
 def flat(values: dict[str, object]) -> dict[str, object]:

@@ -327,3 +327,45 @@ def test_the_example_of_the_readme_runs():
     names: dict[str, object] = {}
     exec("\n".join(blocks), names)
     assert isinstance(names["result"], Attribution)
+
+
+def test_gradients_are_taken_where_the_caller_has_turned_them_off(images):
+    network = nn.Conv2d(3, 12, 3, padding=1)
+    network = nn.Sequential(network, nn.PixelShuffle(2))
+    baseline = {name: value.clone() for name, value in network.state_dict().items()}
+    target = {name: value + 0.1 for name, value in baseline.items()}
+    expected, _ = attribute(network, baseline, target, images, num_nodes=2)
+    for context in (torch.no_grad, torch.inference_mode):
+        with context():
+            own = [(lr * 1, hr * 1) for lr, hr in images]  # made under the context
+            result, _ = attribute(network, baseline, target, own, num_nodes=2)
+        np.testing.assert_allclose(result.scores, expected.scores, rtol=1e-5)
+
+
+def test_auto_says_where_it_gave_up(model, images):
+    kind = {"rule": "auto", "num_nodes": 2, "max_nodes": 8}
+    loose = faig(model, images, QuadratureParams(**kind, tolerance=10.0))
+    strict = faig(model, images, QuadratureParams(**kind, tolerance=1e-9))
+    assert loose.converged.all()
+    assert loose.nodes.tolist() == [4, 4, 4]
+    assert not strict.converged.any()
+    assert strict.nodes.tolist() == [8, 8, 8]
+
+
+def test_weights_beyond_all_bounds_are_refused(model, images):
+    huge = {name: value * 1e30 for name, value in model.target.items()}
+    with pytest.raises(ValueError, match=r"image 0.*(not finite|too large)"):
+        faig(PathModel(model.network, model.baseline, huge, CPU), images, quadrature("gausslegendre", 2))
+
+
+def test_a_layer_whose_weight_is_computed_can_be_left_out(images):
+    network = nn.Sequential(
+        nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 3, 1)), nn.Conv2d(3, 12, 1), nn.PixelShuffle(2)
+    )
+    baseline = {name: value.clone() for name, value in network.state_dict().items()}
+    target = {name: value + 0.1 for name, value in baseline.items()}
+    with pytest.raises(ValueError, match="the weight of 0 is computed from other parameters"):
+        attribute(network, baseline, target, images)
+    result, index = attribute(network, baseline, target, images, num_nodes=32, exclude=["0"])
+    assert index.layers == ("1",)
+    assert result.convergence_error < 1e-3

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from faig.branches import (
+    DETAIL_GAIN,
     ONE,
     TWO,
     BranchesParams,
@@ -27,6 +28,7 @@ from faig.pairs import Pair
 from faig.params import check
 from faig.patches import PatchSampler
 from faig.quality import psnr
+from faig.tensors import detail
 from faig.training import start, step
 
 TRAINING = {
@@ -82,7 +84,7 @@ def test_two_branches_start_as_the_one_branch_bit_for_bit_and_leave_it_alone(one
 def test_every_block_is_modulated_per_channel(one, two):
     """Against the formula, block by block, written out by hand."""
     x = image(2, 3, 8, 8)
-    embedding = two.encoder(x).mean(dim=(2, 3))
+    embedding = two.encoder(DETAIL_GAIN * detail(x)).mean(dim=(2, 3))
     pairs = [layer(embedding) for layer in two.modulations]
 
     def film(y, number):

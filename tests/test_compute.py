@@ -54,3 +54,19 @@ def test_gradients_of_single_images_are_taken_contiguous_where_bf16_is_not_nativ
     assert resolved.for_gradients().place(torch.rand(1, 3, 8, 8)).is_contiguous()
     assert resolved.for_gradients().precision == "fp32"
     assert resolve(params(device="cpu", precision="bf16")).for_gradients().channels_last
+
+
+def test_an_unknown_precision_is_refused_and_a_device_may_be_named():
+    with pytest.raises(ValueError, match="precision = 'float64' must be bf16, fp32 or fp64"):
+        Compute("cpu", "float64")  # pyright: ignore
+    assert Compute("cpu", "fp32").device == torch.device("cpu")  # pyright: ignore
+
+
+def test_processes_of_one_machine_share_its_cores(monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    try:
+        assert resolve(params(device="cpu")).describe()["threads"] == "3"
+    finally:
+        torch.set_num_threads(before)

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -167,6 +168,20 @@ def test_cmyk_jpeg_is_refused(tmp_path: Path):
 def test_colour_floats_are_refused(tmp_path: Path):
     cv2.imwrite(str(tmp_path / "photo.tif"), RGB.astype(np.float32) / 255)
     error_of(tmp_path / "photo.tif")
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"photometric": "miniswhite"}, "white as 0"),
+        ({"photometric": "rgb", "planarconfig": "separate"}, "plane of its own"),
+    ],
+)
+def test_16_bit_tiffs_that_would_be_misread_are_refused(tmp_path: Path, options: dict[str, Any], word: str):
+    shape = (3, 20, 30) if "planarconfig" in options else (20, 30)
+    tifffile.imwrite(tmp_path / "a.tif", np.arange(np.prod(shape), dtype=np.uint16).reshape(shape), **options)
+    with pytest.raises(ValueError, match=rf"a\.tif is a 16-bit TIFF with .*{word}"):
+        read_image(tmp_path / "a.tif")
 
 
 def test_other_integers_are_refused(tmp_path: Path):

@@ -252,3 +252,11 @@ def test_a_key_that_leads_nowhere_is_named_as_far_as_it_goes(tmp_path: Path, key
 def test_the_checkpoint_interval_is_a_multiple_of_the_log_interval():
     values = COMMITTED["finetune"] | {"log_every": 40, "checkpoint_every": 100}
     assert "checkpoint_every = 100 must be a multiple of log_every = 40" in error_of(values, TrainingParams, "finetune")
+
+
+@pytest.mark.parametrize("text", ["1: 2\n", "a:\n  b: [{null: 1}]\n", "? [1, 2]\n: 3\n"])
+def test_keys_that_are_no_text_are_refused(tmp_path: Path, text: str):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ParamsError, match=r"params\.yaml.*(must be text|is not valid YAML)"):
+        read_params(path)

@@ -3,11 +3,13 @@
 import pytest
 import torch
 from conftest import CPU, TINY
-from torch import nn
+from torch import Tensor, nn
 
+from faig.attribution import faig
 from faig.compute import Compute
 from faig.networks import NetworkParams, NetworkSpec, build_network, save_network
 from faig.path import PathModel, load_model
+from faig.quadrature import quadrature
 
 
 def test_weights_of_different_networks_are_refused(model):
@@ -85,3 +87,59 @@ def test_fp64_is_computed_in_fp64(model):
     x = torch.rand(1, 3, 8, 8)
     assert exact.restore(exact.target, x).dtype == torch.float64
     torch.testing.assert_close(exact.restore(exact.target, x).float(), model.restore(model.target, x))
+
+
+class ActivatedNorm(nn.BatchNorm2d):
+    """A batch norm that does more than its base, as other libraries have."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return torch.relu(super().forward(input))
+
+
+NORMS = {
+    "batch norm": nn.BatchNorm2d(4),
+    "a batch norm with an activation": ActivatedNorm(4),
+    "without gains": nn.BatchNorm2d(4, affine=False),
+    "of the batch alone": nn.BatchNorm2d(4, track_running_stats=False),
+    "instance norm with running statistics": nn.InstanceNorm2d(4, affine=True, track_running_stats=True),
+}
+
+
+@pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS)
+def test_running_statistics_move_whatever_the_norm(norm):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.Conv2d(4, 3, 3)).eval()
+    baseline = {name: value.clone() for name, value in network.state_dict().items()}
+    target = {
+        name: value + 0.1 * torch.rand_like(value) if value.is_floating_point() else value
+        for name, value in baseline.items()
+    }
+    model = PathModel(network, baseline, target, CPU)
+    x, hr = torch.rand(1, 3, 9, 9), torch.rand(1, 3, 5, 5)
+    for weights, own in ((baseline, model.baseline), (target, model.target)):
+        network.load_state_dict(weights)
+        torch.testing.assert_close(model.restore(own, x), network(x))
+    result = faig(model, [(x, hr)], quadrature("gausslegendre", 64))
+    assert result.convergence_error < 2e-3
+
+
+class Pair(nn.Module):
+    """Returns two tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.conv(x), x
+
+
+def test_networks_that_cannot_be_attributed_are_refused():
+    network = Pair()
+    weights = network.state_dict()
+    with pytest.raises(ValueError, match="returns a tuple, not one tensor"):
+        PathModel(network, weights, weights, CPU).restore(weights, torch.rand(1, 3, 4, 4))
+    network.phase = nn.Parameter(torch.ones(1, dtype=torch.complex64))
+    weights = network.state_dict()
+    with pytest.raises(ValueError, match="phase is not a tensor of real numbers"):
+        PathModel(network, weights, weights, CPU)

@@ -18,7 +18,6 @@ from faig.path import PathModel
 from faig.prediction import (
     LabelledCrop,
     PredictParams,
-    detail,
     evaluate,
     overlap,
     posteriors,
@@ -26,6 +25,7 @@ from faig.prediction import (
     response,
 )
 from faig.quadrature import quadrature
+from faig.tensors import detail
 
 CLASSES: tuple[str, ...] = ("clean", "blur", "noise", "blur_noise")
 CENTRES: dict[str, tuple[float, float]] = {
@@ -55,7 +55,7 @@ def images() -> list[torch.Tensor]:
 
 
 def params_of(classes: tuple[str, ...] = CLASSES) -> PredictParams:
-    calibration = CropParams(num=1, size=8)
+    calibration = CropParams(num=2, size=8)
     return PredictParams(
         target="blind", num_nodes=2, calibration=calibration, classes=classes, num_resamples=50, level=0.9
     )

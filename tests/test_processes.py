@@ -92,12 +92,12 @@ def test_alone_a_sum_is_the_value_itself(monkeypatch):
 
 def test_without_a_launcher_or_under_torchrun_nothing_is_started(monkeypatch):
     assert not relaunched(None)
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("FAIG_LAUNCHED", "x")
     assert not relaunched("/not/there")
 
 
 def test_a_launcher_that_cannot_start_or_fails_is_an_error(monkeypatch):
-    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    monkeypatch.delenv("FAIG_LAUNCHED", raising=False)
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", ModuleSpec("stages.score", None))
     with pytest.raises(ValueError, match="cannot be started"):
         relaunched("/not/there")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from faig.quadrature import quadrature
+from faig.quadrature import QuadratureParams, quadrature
 
 EXACT = {"gausslegendre": lambda n: 2 * n - 1, "left": lambda _: 0, "right": lambda _: 0}
 EXACT |= {"middle": lambda _: 1, "trapezoid": lambda _: 1}
@@ -36,3 +36,11 @@ def test_too_few_nodes_are_refused(rule, num_nodes, least):
 def test_an_unknown_rule_is_refused():
     with pytest.raises(ValueError, match="unknown quadrature rule 'simpson'"):
         quadrature("simpson", 3)  # pyright: ignore
+
+
+def test_settings_that_cannot_work_are_refused_at_once():
+    values = {"num_nodes": 1, "max_nodes": 1, "tolerance": 0.01}
+    with pytest.raises(ValueError, match="trapezoid needs at least 2 nodes"):
+        QuadratureParams(rule="trapezoid", **values)
+    with pytest.raises(ValueError, match="max_nodes = 1 must be at least twice num_nodes = 1"):
+        QuadratureParams(rule="auto", **values)

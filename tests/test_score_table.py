@@ -24,14 +24,14 @@ def path(tmp_path, rankings):
 
 def test_discovered_filters_come_back_for_every_ranking_and_ratio(path, rankings):
     for ratio in (0.04, 0.25, 1.0):
-        found = read_discovered(path, ratio)
+        found = read_discovered(path, ratio, 24)
         assert found.keys() == rankings.keys()
         for key, scores in rankings.items():
             assert np.array_equal(found[key], discovered(scores, ratio))
 
 
 def test_methods_can_be_chosen(path):
-    assert {key.method for key in read_discovered(path, 0.1, ["random"])} == {"random"}
+    assert {key.method for key in read_discovered(path, 0.1, 24, ["random"])} == {"random"}
 
 
 def test_rows_say_where_each_filter_lies(path, rankings):
@@ -62,7 +62,12 @@ def test_other_files_are_refused_by_name(path, tmp_path):
     broken.write_bytes(path.read_bytes()[:100])
     for bad in (other, broken, tmp_path / "missing.parquet"):
         with pytest.raises(ValueError, match=bad.name):
-            read_discovered(bad, 0.1)
+            read_discovered(bad, 0.1, 24)
+
+
+def test_scores_of_another_network_are_refused(path):
+    with pytest.raises(ValueError, match="ranks 24 filters, but the network has 25"):
+        read_discovered(path, 0.1, 25)
 
 
 def test_an_error_while_writing_leaves_nothing(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from faig.params import ParamsError, check
-from faig.severity import LevelsParams, SeverityParams, at_level, degraded, rank_correlation, summarize
+from faig.severity import LevelsParams, SeverityParams, at_level, degraded, rank_correlation, summarize, trained_level
 
 LEVELS = {"operation": "gaussian_noise", "key": "sigma", "values": [0.0, 0.02, 0.05, 0.1, 0.15, 0.2]}
 VALUES = {"target": "blind", "ratio": 0.1, "levels": {"noise": LEVELS}, "num_resamples": 100, "level": 0.9}
@@ -68,13 +68,28 @@ def test_rank_correlation_is_scipy_s():
 
 def test_the_summary_of_hand_made_curves():
     rows = [
-        {"degradation": "noise", "value": value, "image": image, "filters": filters, "response": response}
-        for place, value in enumerate(LEVELS["values"])
+        {
+            "degradation": "noise",
+            "value": value,
+            "image": image,
+            "filters": filters,
+            "response": response,
+            "detail": 2 * n,
+        }
+        for n, value in enumerate(LEVELS["values"])
         for image, sign in (("a", 1), ("b", 1), ("c", -1))
-        for filters, response in (("noise", sign * place), ("blur", 0.0))
+        for filters, response in (("noise", sign * n), ("blur", 0.0))
     ]
-    results = summarize(pd.DataFrame(rows), PARAMS, np.random.default_rng(0))["noise"]
+    results = summarize(pd.DataFrame(rows), {"noise": 0.05}, PARAMS, np.random.default_rng(0))["noise"]
     assert results["rank_correlation"] == pytest.approx(1 / 3)
     assert -1 <= results["rank_correlation_low"] < 1 / 3 < results["rank_correlation_high"] <= 1
     assert results["other"] == {"blur": 0}
     assert results["num_levels"] == 6
+    assert results["relative"] == pytest.approx(-1)  # all fall behind the detail
+    assert results["up_to_trained"] == pytest.approx(1 / 3)
+    few = summarize(pd.DataFrame(rows), {"noise": 0.02}, PARAMS, np.random.default_rng(0))["noise"]
+    assert "up_to_trained" not in few
+
+
+def test_the_trained_level_is_the_degradation_s_own():
+    assert trained_level(NOISE, levels()) == 0.1

@@ -51,8 +51,8 @@ def test_tiled_scores_equal_untiled_ones(model):
     whole, tiled = (faig(model, [pair], nodes, tiles) for tiles in (None, Tiles(size=8, halo=halo)))
     assert np.abs(tiled.scores - whole.scores).max() <= 1e-5 * whole.scores.max()
     np.testing.assert_allclose(tiled.residuals, whole.residuals, atol=1e-5 * np.abs(whole.changes).max())
-    short = faig(model, [pair], nodes, Tiles(size=8, halo=halo - 2))
-    assert np.abs(short.scores - whole.scores).max() > 1e-4 * whole.scores.max()
+    with pytest.raises(ValueError, match=r"image 0.* halo is too small"):
+        faig(model, [pair], nodes, Tiles(size=8, halo=halo - 2))
 
 
 def test_a_strided_network_needs_its_multiple():
@@ -72,6 +72,46 @@ def test_a_strided_network_needs_its_multiple():
 def test_a_network_that_sees_the_whole_image_is_refused():
     with pytest.raises(ValueError, match="no finite receptive field"):
         find_halo(GlobalMean(), 3)
+
+
+class Squeezed(nn.Module):
+    """Convolution whose output is scaled by a function of the image's mean, as in squeeze and excitation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.gain = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) * torch.sigmoid(self.gain(x.mean((2, 3), keepdim=True)))
+
+
+@pytest.mark.parametrize(
+    ("network", "tiles"),
+    [
+        (Squeezed(), Tiles(size=8, halo=8)),
+        (STRIDED, Tiles(size=9, halo=16)),  # its multiple, 2, forgotten
+        (STRIDED, Tiles(size=9, halo=15)),
+        (nn.Conv2d(3, 3, 3, padding=1, padding_mode="circular"), Tiles(size=8, halo=4)),
+    ],
+)
+def test_given_tiles_that_are_not_exact_are_refused(network, tiles):
+    torch.manual_seed(0)
+    baseline = {name: value.clone() for name, value in network.state_dict().items()}
+    target = {name: value + 0.1 * torch.rand_like(value) for name, value in baseline.items()}
+    pair = torch.rand(1, 3, 64, 48), torch.rand(1, 3, 64, 48)
+    with pytest.raises(ValueError, match=r"image 0.*(differs by|the network makes)"):
+        attribute(network, baseline, target, [pair], num_nodes=1, tiles=tiles)
+
+
+def test_looking_for_a_halo_leaves_the_network_as_it_is():
+    network = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert find_halo(network, 3) == 1
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert network.training
+    with pytest.raises(ValueError, match="multiple = 0"):
+        find_halo(network, 3, multiple=0)
 
 
 def test_tiles_that_do_not_fit_are_refused(model):

@@ -368,3 +368,17 @@ def test_mean_psnr_leaves_no_gradient():
     network = build_network(SPEC)
     mean_psnr(network, batches(PAIRS, "clean"), CPU)
     assert all(value.grad is None for value in network.parameters())
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
+def test_an_unreadable_checkpoint_is_passed_over(tmp_path: Path, content: bytes | None):
+    if content is None:  # cut off
+        state = start(build_network(SPEC), params_of())
+        step(state, sampler_of(), params_of(), CPU)
+        save(state, tmp_path)
+        content = (tmp_path / CHECKPOINT).read_bytes()[:-100]
+    (tmp_path / CHECKPOINT).write_bytes(content)
+    fresh = start(build_network(SPEC), params_of())
+    with pytest.warns(UserWarning, match=rf"{CHECKPOINT} is no checkpoint that can be read .*: training starts anew"):
+        restore(fresh, tmp_path)
+    assert fresh.iteration == 0

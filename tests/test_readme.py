@@ -1,0 +1,46 @@
+"""The tables of README.md say what the result files say."""
+
+import io
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from tools.readme import TABLES, render, share, table
+
+RESULTS = ["README.md", "params.yaml", "metrics", "plots", "benchmarks/results"]
+
+
+def as_committed(folder: Path) -> Path:
+    archive = subprocess.run(
+        ["git", "archive", "--format=zip", "HEAD", *RESULTS], cwd=ROOT, capture_output=True, check=True
+    ).stdout
+    with zipfile.ZipFile(io.BytesIO(archive)) as files:
+        files.extractall(folder)
+    return folder
+
+
+def test_every_table_equals_the_files_that_it_comes_from(tmp_path: Path):
+    """As committed; before a commit, as in the working tree. A user's own run may differ from what is committed."""
+
+    def agrees(root: Path) -> bool:
+        text = (root / "README.md").read_text(encoding="utf-8")
+        return render(text, root) == text
+
+    assert agrees(as_committed(tmp_path)) or agrees(ROOT), "run `python -m tools.readme`"
+
+
+def test_a_table_that_nothing_makes_is_refused():
+    text = "".join(f"<!-- {name} -->\n<!-- end -->\n" for name in [*TABLES, "other"])
+    with pytest.raises(ValueError, match="other"):
+        render(text, ROOT)
+
+
+def test_shares_are_rounded_to_percent_and_what_is_left_out_is_empty():
+    values = {"removed": 0.956, "removed_low": -0.001, "removed_high": 0.97}
+    assert share(values, "removed") == "96 %"
+    assert share(values, "removed", low=True) == "96 % (0 to 97)"
+    assert share({}, "removed") == share({"removed": float("nan")}, "removed") == ""
+    assert table(("a", "b"), [("1", "2")]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"

@@ -1,0 +1,242 @@
+"""Write the tables of README.md anew from metrics/, plots/ and benchmarks/results/: ``python -m tools.readme``.
+
+A table stands between two comments, ``<!-- name -->`` and ``<!-- end -->``; no number in it is written by hand.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+from ruamel.yaml import YAML
+
+from faig.files import replacing
+from faig.plots import label_of
+
+README = Path("README.md")
+RATIOS = (0.01, 0.03)
+"""Shares of the filters in the table of what masking removes."""
+
+SAME_FOR_ALL = {
+    "weight_change": "weight change",
+    "weight_change_undivided": "weight change, undivided",
+    "random": "random, mean of 5",
+}
+"""Methods with one ranking for every degradation."""
+
+Row = tuple[str, ...]
+
+
+def main_numbers(root: Path) -> str:
+    """What the blind target gains, what masking removes, and how often the predictors are right."""
+    gains = read_json(root / "metrics/finetune/blind.json")["finetune"]["blind"]
+    rows = [
+        (name, f"{row['psnr_baseline']:.2f} dB", f"{row['psnr_target']:.2f} dB", f"{row['gain']:+.2f} dB")
+        for name in ("clean", "blur", "noise", "blur_noise")
+        for row in [gains[name]]
+    ]
+    predict = read_json(root / "metrics/predict.json")["predict"]
+    names = {"overlap": "overlap (the paper's)", "response": "response (forward passes only)"}
+    predictors = [
+        (label, *(share(predict[name], task, low=True) for task in ("accuracy_three", "accuracy_four")))
+        for name, label in names.items()
+    ]
+    return "\n\n".join(
+        [
+            table(("inputs", "baseline", "target", "gain"), rows),
+            masked(pd.read_csv(root / "plots/ratios/blind.csv")),
+            table(("predictor, from the 3 %", "clean / blur / noise", "the same and blur_noise"), predictors),
+        ]
+    )
+
+
+def masked(curves: pd.DataFrame) -> str:
+    """What masking each method's filters removes of both gains."""
+    found = {(row["method"], row["degradation"], row["ratio"]): row for row in curves.to_dict("records")}
+    shown = ", ".join(f"{100 * ratio:g} %" for ratio in RATIOS)
+    rows = []
+    for method, name in {"faig": "FAIG", "taylor": "one gradient (Taylor)", "ig": "integrated input gradients"}.items():
+        for degradation, what in {"blur": "deblurring", "noise": "denoising"}.items():
+            cells = []
+            for on in ("blur", "noise"):
+                key = "removed" if on == degradation else "collateral"
+                shares = [share(found[method, degradation, ratio], key, low=True) for ratio in RATIOS]
+                cells.append(
+                    ", ".join(re.sub(r"^(\S+ %)", r"**\1**", text) if key == "removed" else text for text in shares)
+                )
+            rows.append((f"{what}, {name}", *cells))
+    for method, name in SAME_FOR_ALL.items():
+        cells = [
+            ", ".join(share(found[method, on, ratio], "removed", low=True) for ratio in RATIOS)
+            for on in ("blur", "noise")
+        ]
+        rows.append((name, *cells))
+    heads = [f"of the gain on {on} removed: {shown}" for on in ("blur", "noise")]
+    return table(("filters masked", *heads), rows)
+
+
+def claims(root: Path) -> str:
+    """The claims of params.yaml with their verdicts."""
+    says = YAML(typ="safe", pure=True).load(root / "params.yaml")["claims"]
+    found = read_json(root / "metrics/claims.json")["claims"]
+    rows = []
+    for name, claim in says.items():
+        values = found[name]
+        interval = f" ({values['low']:.2f} to {values['high']:.2f})" if "low" in values else ""
+        value = f"{values['value']:.2f}{interval}" if "value" in values else ""
+        bound = (
+            f"{'at least' if 'at_least' in claim else 'at most'} {values['threshold']:.2f}"
+            if "threshold" in values
+            else ""
+        )
+        rows.append((claim["says"], value, bound, f"**{values['verdict']}**"))
+    return table(("claim", "measured, 95 % interval", "asked", "verdict"), rows)
+
+
+def retraining(root: Path) -> str:
+    """What each variant of retraining recovers."""
+    found = read_json(root / "metrics/retrain.json")["retrain"]
+    names = {
+        "all": "all filters and biases",
+        "discovered": "the discovered filters",
+        "same_count": "as many in each layer",
+        "rewired": "as many of each output channel, other inputs",
+        "random": "as many anywhere",
+        "grafted": "none: the target's weights grafted into the baseline",
+        "shuffled": "none: the target, its discovered kernels shuffled in each layer",
+    }
+    rows = [(label, *(share(found[d][name], "recovered", low=True) for d in found)) for name, label in names.items()]
+    return table(("trained", *(f"of the gain on {name} recovered" for name in found)), rows)
+
+
+def conditions(root: Path) -> str:
+    """How far discovered filters lead as many elsewhere, under each condition."""
+    found = read_json(root / "benchmarks/results/conditions.json")["conditions"]
+    rows = []
+    for name, by_degradation in found.items():
+        cells = [
+            share(by_degradation[d][control], "behind", low=True)
+            for d in by_degradation
+            for control in ("random", "rewired")
+        ]
+        rows.append((name, *(share(values["discovered"], "recovered") for values in by_degradation.values()), *cells))
+    heads = ["recovers on blur", "on noise"]
+    heads += [f"leads on {d} over {control}" for d in ("blur", "noise") for control in ("random", "rewired")]
+    return table(("condition", *heads), rows)
+
+
+def predictors(root: Path) -> str:
+    """The response predictor with each method's filters, and its rivals."""
+    found = read_json(root / "metrics/compare_predictors.json")["compare_predictors"]
+    names = {"trivial": "trivial: estimated noise and sharpness", "classifier": "small supervised CNN"}
+    rows = [
+        (
+            names.get(name, f"response of {label_of(name)}'s filters"),
+            *(share(values, task, low=True) for task in ("accuracy_three", "accuracy_four")),
+            ", ".join(f"{values['auroc'][label]:.2f}" for label in ("clean", "blur", "noise", "blur_noise")),
+        )
+        for name, values in found.items()
+    ]
+    return table(("predictor", "three classes", "four classes", "AUROC of clean, blur, noise, blur_noise"), rows)
+
+
+def costs(root: Path) -> str:
+    """Speed and memory beside the rivals'."""
+    scoring, scaling, parquet = (
+        read_json(root / f"benchmarks/results/{name}.json") for name in ("scoring", "scaling", "parquet")
+    )
+    rows: list[Row] = []
+    for size in (128, 256):
+        own = scoring[f"{size}x{size}"]
+        what = f"scores of both degradations, one {size} x {size} input each, {scoring['nodes']} nodes"
+        rival = f"{own['authors_seconds']['median']:.0f} s: the authors' procedure, 100 left steps for each ranking"
+        rows.append((what, f"{own['seconds']:.0f} s: {times(own['speedup'], 0)} faster", rival))
+    error, agreed = 100 * scoring["relative_error"], 100 * scoring["top1_agreement"]
+    what = f"accuracy of those {scoring['nodes']} nodes, against {scoring['reference']['nodes']}"
+    rows.append((what, f"scores differ by {error:.1f} %; {agreed:.1f} % of the top 1 % agree", ""))
+    peaks = "; ".join(f"{value:.1f} GiB" for value in scoring["peak_memory_gib"].values())
+    rows.append(("peak memory: 256 x 256; 678 x 1020 in tiles", peaks, ""))
+    rows.append(("two processes of one thread against one", times(scaling["processes"]["speedup"], 2), ""))
+    own, rival = (
+        (
+            parquet[f"{kind}write_seconds"]["median"],
+            parquet[f"{kind}megabytes"],
+            parquet[f"{kind}read_seconds"]["median"],
+        )
+        for kind in ("", "pandas_")
+    )
+    cells = [f"{write:.2f} s, {size:.0f} MB; {1000 * read:.3g} ms" for write, size, read in (own, rival)]
+    rows.append(
+        (
+            f"score table of {parquet['rows'] / 1e6:.1f} million rows: write; read one top 1 %",
+            cells[0],
+            f"pandas: {cells[1]}",
+        )
+    )
+    return table(("what", "ours", "the rival"), rows)
+
+
+TABLES: dict[str, Callable[[Path], str]] = {
+    "numbers": main_numbers,
+    "claims": claims,
+    "retraining": retraining,
+    "conditions": conditions,
+    "predictors": predictors,
+    "costs": costs,
+}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file's mapping."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def table(heads: Row, rows: list[Row]) -> str:
+    """A Markdown table."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in (heads, ("---",) * len(heads), *rows))
+
+
+def share(values: Mapping[str, Any], key: str, *, low: bool = False) -> str:
+    """``96 % (94 to 97)``; ``low``: with the interval; empty where nothing was measured."""
+    if key not in values or pd.isna(values[key]):
+        return ""
+    numbers = [f"{100 * values[name]:.0f}" for name in (key, f"{key}_low", f"{key}_high") if name == key or low]
+    numbers = [number.replace("-0", "0") if number == "-0" else number for number in numbers]
+    return f"{numbers[0]} %" + (f" ({numbers[1]} to {numbers[2]})" if low else "")
+
+
+def times(values: Mapping[str, float], digits: int) -> str:
+    """``24 times (23 to 25)``: median, smallest and largest."""
+    low, middle, high = (f"{values[key]:.{digits}f}" for key in ("min", "median", "max"))
+    return f"{middle} times ({low} to {high})"
+
+
+def render(text: str, root: Path) -> str:
+    """README's text with all tables made anew from the results under ``root``.
+
+    Raises:
+        ValueError: the text lacks a table, or has one that nothing makes.
+    """
+    pattern = re.compile(r"<!-- (\w+) -->\n.*?\n<!-- end -->", re.DOTALL)
+    names = pattern.findall(text)
+    if sorted(names) != sorted(TABLES):
+        raise ValueError(f"README.md holds the tables {sorted(names)}, not {sorted(TABLES)}")
+    return pattern.sub(lambda match: f"<!-- {match[1]} -->\n{TABLES[match[1]](root)}\n<!-- end -->", text)
+
+
+@click.command()
+def main() -> None:
+    """Write README.md's tables anew."""
+    try:
+        text = render(README.read_text(encoding="utf-8"), Path())
+    except (OSError, ValueError, KeyError) as error:
+        raise click.ClickException(f"a table cannot be made: {error}; run `dvc repro` first") from error
+    with replacing(README) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
