@@ -21,6 +21,7 @@ from faig.degradation import degrade, image_generator, parse_operations
 from faig.images import read_image, write_png
 from faig.params import ParamsError, check
 from faig.photographs import TEST_FILES, TRAIN_FILES, DatasetParams, Images, TileParams, load_photographs, tiles
+from stages.list_photographs import main as list_photographs
 from stages.prepare import main as prepare
 from stages.synthesize import main as synthesize
 
@@ -300,6 +301,30 @@ def test_prepare_writes_both_splits_and_repeats_its_bytes(run: Run):
     assert list(bytes_of("data/hr")) == ["test/d.png", "test/e.png", "train/a.png", "train/b.png", "train/c.png"]
     assert bytes_of("data/hr") == bytes_of("again")
     np.testing.assert_array_equal(read_image(Path("data/hr/train/b.png")), photograph(1))
+
+
+def test_the_list_of_photographs_follows_their_names_and_contents(run: Run):
+    def listed() -> str:
+        assert run(list_photographs, "--output", "data/photographs.csv").exit_code == 0
+        return Path("data/photographs.csv").read_text()
+
+    first = listed()
+    named = [line.split(".")[0] for line in first.splitlines()[1:]]
+    assert named == ["train,a", "train,b", "train,c", "test,d", "test,e"]
+    assert listed() == first
+    save(Path("train/a.png"), photograph(7))
+    changed = listed()
+    assert changed != first
+    Path("train/b.bmp").unlink()
+    assert listed() != changed
+
+
+def test_prepare_says_what_it_took_and_what_it_left_out(run: Run):
+    Path("train/notes.txt").write_text("no image")
+    Path("train/more").mkdir()
+    printed = run(prepare, "--output", "data/hr").output
+    assert "train: 3 images of photographs, 0 of dead leaves" in printed
+    assert "train: 2 entries are no image files and were left out: more, notes.txt" in printed
 
 
 def test_prepare_replaces_what_an_earlier_run_left(run: Run):
