@@ -73,6 +73,20 @@ def trained(width: int, depth: int, steps: int = 40) -> tuple[nn.Module, Weights
     return network, found[0], found[1]
 
 
+def authors_step(
+    width: int, depth: int, baseline: Weights, target: Weights, place: float, lr: Tensor, hr: Tensor
+) -> None:
+    """One of the authors' steps: network, interpolated weights, squared error, gradients, product with the change."""
+    network = build_network(NetworkSpec(params=NetworkParams(name="srresnet", width=width, depth=depth), scale=2), 0)
+    network.load_state_dict(
+        {name: (value + place * (target[name] - value)).contiguous() for name, value in baseline.items()}
+    )
+    (network(lr) - hr).square().sum().backward()
+    for name, value in network.named_parameters():
+        assert value.grad is not None
+        value.grad.mul(target[name] - baseline[name])
+
+
 def seconds(function: Callable[[], object]) -> float:
     """Wall-clock time of one call."""
     start = time.perf_counter()

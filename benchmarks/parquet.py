@@ -33,7 +33,12 @@ def main(runs: int) -> None:
         sizes = {"megabytes": path.stat().st_size / 1e6, "pandas_megabytes": other.stat().st_size / 1e6}
     times = {"write_seconds": writing, "read_seconds": reading, "pandas_write_seconds": plain}
     times |= {"pandas_read_seconds": searched}
-    write("parquet", {"rows": rows, **{name: spread(values) for name, values in times.items()}, **sizes})
+    ratios = {
+        kind: spread([other / own for own, other in zip(times[kind], times[f"pandas_{kind}"], strict=True)])
+        for kind in ("write_seconds", "read_seconds")
+    }
+    spreads = {name: spread(values) for name, values in times.items()}
+    write("parquet", {"rows": rows, **spreads, **sizes, "pandas_over_ours": ratios})
 
 
 if __name__ == "__main__":

@@ -12,29 +12,16 @@ from dataclasses import replace
 import click
 import numpy as np
 import torch
-from common import DEGRADATIONS, agreement, compute, pairs, peak_gib, seconds, spread, trained, write
+from common import DEGRADATIONS, agreement, authors_step, compute, pairs, peak_gib, seconds, spread, trained, write
 from torch import Tensor, nn
 
 from faig.attribution import discriminate, faig, taylor
-from faig.networks import NetworkParams, NetworkSpec, build_network
 from faig.path import PathModel
 from faig.quadrature import quadrature
 from faig.tiling import Tiles, find_halo
 
 WIDTH, DEPTH = 64, 16
 AUTHORS_PASSES = 2 * 2 * 100
-
-
-def authors_step(baseline: dict[str, Tensor], target: dict[str, Tensor], place: float, lr: Tensor, hr: Tensor) -> None:
-    """One of the authors' steps: network, interpolated weights, squared error, gradients, product with the change."""
-    network = build_network(NetworkSpec(params=NetworkParams(name="srresnet", width=WIDTH, depth=DEPTH), scale=2), 0)
-    network.load_state_dict(
-        {name: (value + place * (target[name] - value)).contiguous() for name, value in baseline.items()}
-    )
-    (network(lr) - hr).square().sum().backward()
-    for name, value in network.named_parameters():
-        assert value.grad is not None
-        value.grad.mul(target[name] - baseline[name])
 
 
 def layouts(
@@ -81,7 +68,8 @@ def main(
             ]
         )
         times = [
-            seconds(lambda lr=lr, hr=hr, n=n: authors_step(baseline, target, n / 100, lr, hr)) for n in range(steps + 1)
+            seconds(lambda lr=lr, hr=hr, n=n: authors_step(WIDTH, DEPTH, baseline, target, n / 100, lr, hr))
+            for n in range(steps + 1)
         ]
         rival = spread([AUTHORS_PASSES * value for value in times[1:]])
         results[f"{size}x{size}"] = {
