@@ -1,6 +1,7 @@
 """Accuracy and time of rules and nodes: ``python benchmarks/quadrature.py``.
 
-Errors are against 200 Gauss-Legendre nodes in fp64. The rival is the authors' rule, 100 left endpoints, in fp32: ``speedup`` is its time over a row's, run in turns.
+Errors are against 200 Gauss-Legendre nodes in fp64. The rival is the authors' rule, 100 left endpoints, in fp32:
+``speedup`` is its time over a row's, run in turns.
 """
 
 import click

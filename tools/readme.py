@@ -135,7 +135,7 @@ def predictors(root: Path) -> str:
     names = {"trivial": "trivial: estimated noise and sharpness", "classifier": "small supervised CNN"}
     rows = [
         (
-            names.get(name, f"response of {label_of(name)}'s filters"),
+            names.get(name, f"response, filters by {label_of(name)}"),
             *(share(values, task, low=True) for task in ("accuracy_three", "accuracy_four")),
             ", ".join(f"{values['auroc'][label]:.2f}" for label in ("clean", "blur", "noise", "blur_noise")),
         )
@@ -221,7 +221,7 @@ def render(text: str, root: Path) -> str:
     Raises:
         ValueError: the text lacks a table, or has one that nothing makes.
     """
-    pattern = re.compile(r"<!-- (\w+) -->\n.*?\n<!-- end -->", re.DOTALL)
+    pattern = re.compile(r"<!-- (\w+) -->\n.*?<!-- end -->", re.DOTALL)
     names = pattern.findall(text)
     if sorted(names) != sorted(TABLES):
         raise ValueError(f"README.md holds the tables {sorted(names)}, not {sorted(TABLES)}")
