@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from project import Project, commit, expand, smoke_project
+from project import ALWAYS, Project, commit, expand, smoke_project
 
 from faig.claims import VERDICTS
 from faig.params import read_params
@@ -72,7 +72,7 @@ def first_metrics(story: Project) -> dict[str, Any]:
 
 def test_every_stage_runs(story: Project):
     degradations = read_params(story.folder / "params.yaml")["degradations"]
-    expected = {"list_imports", "check", "tidy", "prepare", "train_baseline", "attribute_crops", "predict"}
+    expected = {*ALWAYS, "check", "prepare", "train_baseline", "attribute_crops", "predict"}
     expected |= {
         "modulate",
         "compare_targets",
@@ -245,7 +245,7 @@ def test_a_finished_run_leaves_no_checkpoint_and_no_half_written_file(story: Pro
 
 
 def test_nothing_runs_when_nothing_changed(story: Project):
-    assert story.ran["nothing changed"] == {"list_imports", "tidy"}
+    assert story.ran["nothing changed"] == ALWAYS
 
 
 def test_a_forced_run_gives_the_same_bytes(story: Project):
@@ -255,9 +255,8 @@ def test_a_forced_run_gives_the_same_bytes(story: Project):
 
 def test_another_ratio_runs_masking_and_what_hangs_on_it(story: Project):
     assert story.ran["another ratio"] == {
-        "list_imports",
+        *ALWAYS,
         "check",
-        "tidy",
         "predict",
         "claims",
         *expand(TARGETS, "mask@*"),
@@ -275,7 +274,7 @@ def test_the_diff_of_params_and_metrics_shows_the_ratio_and_its_effect(story: Pr
 
 
 def test_going_back_to_a_ratio_runs_no_network(story: Project):
-    assert story.ran["the ratio before"] <= {"list_imports", "check", "tidy"}
+    assert story.ran["the ratio before"] <= {*ALWAYS, "check"}
     assert story.kept["the ratio before"] == story.kept["first"]
 
 
