@@ -6,7 +6,6 @@ with other values, and writes results/conditions.json. Conditions that are there
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,6 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).resolve().parents[1]
 SPECIALISTS = "filters of the specialist"
 CONDITIONS: dict[str, dict[str, Any]] = {
-    "as in params.yaml": {},
     "ratio 0.01": {"ratio": 0.01},
     "ratio 0.1": {"ratio": 0.1},
     "30 iterations": {"iterations": 30},
@@ -29,7 +27,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
     "learning rate 3e-4": {"learning_rate": 3.0e-4},
     SPECIALISTS: {},
 }
-"""What differs from the section ``retrain`` of params.yaml, or from its ``training``."""
+"""What differs from the section ``retrain`` of params.yaml or its ``training``; metrics/retrain.json is without."""
 
 
 @click.command()
@@ -57,9 +55,8 @@ def retrain(changes: dict[str, Any], scores: Path, threads: int | None) -> dict[
         (training if key in training else params["retrain"])[key] = value
     training["log_every"] = training["checkpoint_every"] = training["iterations"]
     params["compute"]["threads"] = threads
-    folder = Path(tempfile.mkdtemp())
-    try:
-        YAML().dump(params, folder / "params.yaml")
+    with tempfile.TemporaryDirectory() as folder:
+        YAML().dump(params, Path(folder, "params.yaml"))
         data = ROOT / "data"
         options = {
             "hr": data / "hr",
@@ -75,9 +72,7 @@ def retrain(changes: dict[str, Any], scores: Path, threads: int | None) -> dict[
         words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         subprocess.run([sys.executable, "-m", "stages.retrain", *words], cwd=folder, env=environment, check=True)
-        return json.loads((folder / "retrain.json").read_text(encoding="utf-8"))["retrain"]
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        return json.loads(Path(folder, "retrain.json").read_text(encoding="utf-8"))["retrain"]
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def apply_preset(name: str, params: str) -> str:
     """
     texts = {preset: (FOLDER / f"{preset}.yaml").read_text(encoding="utf-8") for preset in preset_names()}
     for preset, text in texts.items():
-        params = _edited(params, [*find_additions(params, texts[DEFAULT], text, source=f"presets/{preset}.yaml")])
+        params = _edited(params, [*find_removals(params, texts[DEFAULT], text, source=f"presets/{preset}.yaml")])
     for preset in dict.fromkeys([DEFAULT, name]):
         params = overlay(params, texts[preset], source=f"presets/{preset}.yaml")
     return params
@@ -112,7 +112,7 @@ def find_edits(params: str, changes: str, *, source: str) -> list[Edit]:
     return sorted(edits, key=lambda edit: edit.start)
 
 
-def find_additions(params: str, default: str, changes: str, *, source: str) -> Iterator[Edit]:
+def find_removals(params: str, default: str, changes: str, *, source: str) -> Iterator[Edit]:
     """Edits that remove from ``params`` the keys of ``changes`` that ``default`` lacks, in the order of ``params``.
 
     Raises:

@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from faig.params import check
 from faig.pipeline import PipelineParams
-from presets.apply import DEFAULT, FOLDER, apply_preset, find_additions, main, overlay, preset_names
+from presets.apply import DEFAULT, FOLDER, apply_preset, find_removals, main, overlay, preset_names
 
 ROOT = Path(__file__).parents[1]
 PRESETS = [name for name in preset_names() if name != DEFAULT]
@@ -105,7 +105,7 @@ def test_what_a_preset_adds_goes_into_its_mapping_and_comes_out_again():
     changes = "a:\n  b: {e: [2]}\n  f:\n    - g # two\n"
     added = "a:\n  # of b\n  f:\n    - g # two\n  b: {c: 1, e: [2]} # one\n# end\nd: 2\n"
     assert overlay(params, changes, source="s") == added
-    edits = list(find_additions(added, "a: {b: {c: 1}}", changes, source="s"))
+    edits = list(find_removals(added, "a: {b: {c: 1}}", changes, source="s"))
     assert [edit.key for edit in edits] == ["a.f", "a.b.e"]
     for edit in reversed(edits):
         added = added[: edit.start] + edit.new + added[edit.end :]
