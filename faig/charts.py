@@ -104,7 +104,7 @@ def severity_chart(table: pd.DataFrame, path: Path) -> None:
     ``table``: as :func:`faig.severity.summarize` takes it. The band holds the middle half of the images.
     """
     names = list(dict.fromkeys(table["degradation"]))
-    colours = colours_of(names)
+    colours = colours_of(list(dict.fromkeys(table["filters"])))
     with figure_file(path, 1 + 3.1 * len(names), 3.2) as figure:
         panels = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
         for axes, name in zip(panels, names, strict=True):

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
-from faig.charts import selectivity_chart
+from faig.charts import selectivity_chart, severity_chart
 
 EFFECTS = {
     "blur": {"lost_db": {"blur": 2.0, "clean": -0.1, "noise": 0.5}, "lost_share": {"blur": 1.0, "noise": 0.1}},
@@ -28,3 +29,15 @@ def test_a_selectivity_matrix_is_darkest_where_all_is_lost_and_grey_where_there_
     fields = colours[np.argsort(-counts)][:6]  # the background and five kinds of cell
     assert min(fields.sum(axis=1)) == pytest.approx(np.array([107, 48, 8]).sum(), abs=12)  # the darkest of Blues
     assert [1 for field in fields if np.ptp(field) == 0 and field[0] < 250]  # without a share: grey
+
+
+def test_filters_of_degradations_that_are_not_varied_are_drawn_too(tmp_path: Path):
+    rows = [
+        {"degradation": "noise", "value": value, "image": image, "filters": filters, "response": value}
+        for value in (0.1, 0.2, 0.3)
+        for image in "ab"
+        for filters in ("noise", "rain", "snow")
+    ]
+    severity_chart(pd.DataFrame(rows), tmp_path / "all.png")
+    severity_chart(pd.DataFrame(rows[::3]), tmp_path / "own.png")
+    assert not np.array_equal(picture(tmp_path / "all.png"), picture(tmp_path / "own.png"))
