@@ -6,6 +6,8 @@ unknown key, a missing key, a wrong type or a value out of range is an error tha
 
 import json
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, dataclass_transform, overload
 
@@ -66,7 +68,7 @@ def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
     if not path.is_file():
         raise ParamsError(f"{path} does not exist: run from the project's folder")
     try:
-        params = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        params = deepcopy(_parse(path.read_text(encoding="utf-8")))
     except (YAMLError, UnicodeDecodeError, TypeError) as error:  # TypeError: a list or mapping as a key
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(params, dict):
@@ -74,6 +76,11 @@ def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
     if odd := list(_odd_keys(params)):
         raise ParamsError(f"{path}: the key {odd[0]!r} must be text: put it in quotes, or choose a name")
     return params
+
+
+@lru_cache(maxsize=1)  # a stage reads several of its file's sections, one after the other
+def _parse(text: str) -> Any:
+    return YAML(typ="safe", pure=True).load(text)
 
 
 def _odd_keys(value: object) -> Iterator[object]:

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field
-from skimage.restoration import estimate_sigma
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -54,6 +53,8 @@ def trivial_features(images: Sequence[Tensor]) -> pd.DataFrame:
 
     ``images``: (1, 3, H, W) in [0, 1]; a row each.
     """
+    from skimage.restoration import estimate_sigma  # slow to import; the check of params.yaml does not come here
+
     rows = []
     for image in images:
         pixels = to_image(image)

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from conftest import ROOT, project_files
 
-ALWAYS = {"list_imports", "tidy", "list_photographs"}
-"""Stages that run every time."""
+ALWAYS = {"survey"}
+"""What runs every time."""
 IDENTITY = {f"GIT_{role}_{key}": "test@example.org" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
 
 

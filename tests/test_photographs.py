@@ -21,8 +21,8 @@ from faig.degradation import degrade, image_generator, parse_operations
 from faig.images import read_image, write_png
 from faig.params import ParamsError, check
 from faig.photographs import TEST_FILES, TRAIN_FILES, DatasetParams, Images, TileParams, load_photographs, tiles
-from stages.list_photographs import main as list_photographs
 from stages.prepare import main as prepare
+from stages.survey import list_photographs
 from stages.synthesize import main as synthesize
 
 ROOT = Path(__file__).parents[1]
@@ -303,9 +303,12 @@ def test_prepare_writes_both_splits_and_repeats_its_bytes(run: Run):
     np.testing.assert_array_equal(read_image(Path("data/hr/train/b.png")), photograph(1))
 
 
-def test_the_list_of_photographs_follows_their_names_and_contents(run: Run):
+def test_the_list_of_photographs_follows_their_names_and_contents(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(folder)
+    dataset = check("dataset", values(folder), DatasetParams, source="params.yaml")
+
     def listed() -> str:
-        assert run(list_photographs, "--output", "data/photographs.csv").exit_code == 0
+        list_photographs(Path("data/photographs.csv"), dataset)
         return Path("data/photographs.csv").read_text()
 
     first = listed()

@@ -17,10 +17,10 @@ from click.testing import CliRunner, Result
 
 from faig.params import read_params
 from stages import check as check_stage
-from stages import list_imports
-from stages import tidy as tidy_stage
 from stages.cli import checkpoint_folder, complete_folder, path_option, stage
+from stages.imports import list_imports
 from stages.outputs import write_csv, write_json, write_parquet
+from stages.survey import main as survey
 
 ROOT = Path(__file__).parents[1]
 STAGES = sorted(read_params(ROOT / "dvc.yaml")["stages"])
@@ -159,7 +159,7 @@ def test_a_stage_explains_its_options(name: str):
     assert all(parameter.help for parameter in command.params)
 
 
-@pytest.mark.parametrize("name", sorted(set(STAGES) - {"list_imports", "check", "tidy", "list_photographs", "prepare"}))
+@pytest.mark.parametrize("name", sorted(set(STAGES) - {"survey", "check", "prepare"}))
 def test_a_stage_run_before_its_inputs_exist_says_what_is_missing(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -186,13 +186,15 @@ def test_a_name_that_params_yaml_does_not_know_is_refused(
     assert f"{option}s.unheard is missing" in result.output
 
 
-# Check and tidy
+# Check, and what is stale
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with the committed params.yaml and results of degradations and targets that it does not name."""
     monkeypatch.chdir(tmp_path)
+    Path("stages").mkdir()
+    Path("stages/prepare.py").write_text("")
     shutil.copy(ROOT / "params.yaml", tmp_path)
     for folder in ("data/lr/blur", "data/lr/jpeg/train"):
         Path(folder).mkdir(parents=True)
@@ -215,20 +217,27 @@ def run_check() -> Result:
     return run(check_stage.main, "--output", "data/checked.txt")
 
 
-def run_tidy() -> Result:
+def run_survey() -> Result:
     folders = ["--by-degradation", "data/lr", "--by-target", "data/networks", "--by-target", "data/none"]
-    return run(tidy_stage.main, "--output", "data/tidied.txt", *folders)
+    return run(survey, "--imports", "data/imports", "--photographs", "data/photographs.csv", *folders)
 
 
-def test_tidy_removes_what_params_yaml_no_longer_names_and_nothing_else(project: Path):
-    result = run_tidy()
+def test_what_params_yaml_no_longer_names_is_removed_and_nothing_else(project: Path):
+    result = run_survey()
     assert result.exit_code == 0, result.output
     assert {path.name for path in Path("data/lr").iterdir()} == {".gitignore", "blur"}
     assert {path.stem for path in Path("data/networks").iterdir()} == {"baseline", "blind"}
     assert "removing data/lr/jpeg: params.yaml no longer names it" in result.output
 
 
-@pytest.mark.parametrize(("start", "output"), [(run_check, "data/checked.txt"), (run_tidy, "data/tidied.txt")])
+@pytest.mark.parametrize(
+    ("start", "output"),
+    [
+        (run_check, "data/checked.txt"),
+        (run_survey, "data/imports/prepare.txt"),
+        (run_survey, "data/photographs.csv"),
+    ],
+)
 def test_what_is_written_does_not_depend_on_params_yaml(start: Callable[[], Result], output: str, project: Path):
     start()
     first = Path(output).read_bytes()
@@ -249,8 +258,7 @@ def test_check_refuses_a_value_out_of_range_and_writes_nothing(project: Path):
 
 
 def lists_of(folder: Path) -> dict[str, str]:
-    result = run(list_imports.main, "--output", str(folder))
-    assert result.exit_code == 0, result.output
+    list_imports(folder)
     return {path.stem: path.read_text(encoding="utf-8") for path in folder.iterdir()}
 
 
@@ -308,15 +316,13 @@ def test_an_import_inside_a_function_counts(code: Path):
 def test_a_module_that_is_not_python_is_named_and_the_lists_stay(code: Path):
     before = lists_of(code / "lists")
     (code / "faig" / "pairs.py").write_text("def (:\n", encoding="utf-8")
-    result = run(list_imports.main, "--output", "lists")
-    assert result.exit_code == 1
-    assert "faig/pairs.py, line 1: " in result.output
+    with pytest.raises(ValueError, match=r"faig/pairs\.py, line 1: "):
+        list_imports(Path("lists"))
     assert {path.stem: path.read_text(encoding="utf-8") for path in (code / "lists").iterdir()} == before
 
 
 def test_lists_of_no_project_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    result = run(list_imports.main, "--output", "lists")
-    assert result.exit_code == 1
-    assert "run this in the project's folder" in result.output
+    with pytest.raises(ValueError, match="run this in the project's folder"):
+        list_imports(Path("lists"))
     assert list(tmp_path.iterdir()) == []

@@ -1,24 +1,22 @@
-"""List the modules that each script imports, directly or not, with a digest of each.
-
-DVC does not follow Python imports. A stage depends on its script's list instead, so it runs again when any module of
-the list changes, and only then.
-"""
+"""The modules of the project that a script imports, directly or not."""
 
 import ast
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.cli import complete_folder, path_option, stage
+from stages.cli import complete_folder
 
 PACKAGES = ("faig", "stages")
 """Folders of the project's own modules, beside params.yaml."""
 
 
-@stage
-@path_option("output", "folder of lists, one per module in stages/")
-def main(output: Path) -> None:
-    """List the imports of every script."""
+def list_imports(output: Path) -> None:
+    """Fill a folder with a list per module in stages/: digest and path of each module that it imports.
+
+    Raises:
+        ValueError: there is no script, or a module is not Python.
+    """
     scripts = sorted(Path("stages").glob("[!_]*.py"))
     if not scripts:
         raise ValueError("stages/ holds no script: run this in the project's folder")
@@ -30,7 +28,11 @@ def main(output: Path) -> None:
 
 
 def closure(script: Path) -> set[Path]:
-    """A module and all of the project that it imports, directly or not."""
+    """A module and all of the project that it imports, directly or not.
+
+    Raises:
+        ValueError: one of them is not Python.
+    """
     found: set[Path] = set()
     todo = [script]
     while todo:
@@ -59,7 +61,3 @@ def imports(module: Path) -> Iterator[Path]:
         path = Path(*name.split(".")).with_suffix(".py")
         if path.parts[0] in PACKAGES and path.is_file():
             yield path
-
-
-if __name__ == "__main__":
-    main()

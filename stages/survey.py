@@ -1,0 +1,60 @@
+"""See to what DVC does not: which modules each script imports, the user's photographs, results that are stale.
+
+DVC does not follow Python imports: each stage depends on its script's list, so it runs again when a module of the list
+changes, and only then. The photographs lie outside of DVC: ``prepare`` depends on their list. What belonged to a
+degradation or target that params.yaml no longer names is removed, so that no stage takes it up.
+"""
+
+import csv
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+
+from faig.files import replacing
+from faig.params import Name, load_params
+from faig.photographs import DatasetParams, source_files
+from stages.cli import PATH, path_option, stage
+from stages.imports import list_imports
+
+
+@stage
+@path_option("imports", "folder of lists, one per module in stages/: each module's digest and path")
+@path_option("photographs", "split, file name and SHA-256 of each photograph, CSV")
+@click.option("--by-degradation", multiple=True, type=PATH, help="folder with one entry per degradation")
+@click.option("--by-target", multiple=True, type=PATH, help="folder with one entry per target, and the baseline's")
+def main(imports: Path, photographs: Path, by_degradation: tuple[Path, ...], by_target: tuple[Path, ...]) -> None:
+    """List modules and photographs, and remove stale results."""
+    list_imports(imports)
+    list_photographs(photographs, load_params("dataset", DatasetParams))
+    for folders, names in (
+        (by_degradation, set(load_params("degradations", dict[Name, Any]))),
+        (by_target, {*load_params("targets", dict[Name, Any]), "baseline"}),
+    ):
+        for folder in folders:
+            remove_stale(folder, names)
+
+
+def list_photographs(output: Path, dataset: DatasetParams) -> None:
+    """A row per photograph of either split."""
+    rows = [("split", "file", "sha256")]
+    for split, files in zip(("train", "test"), source_files(dataset), strict=True):
+        for path in files.values():
+            with path.open("rb") as file:
+                rows.append((split, path.name, hashlib.file_digest(file, "sha256").hexdigest()))
+    with replacing(output) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def remove_stale(folder: Path, names: set[str]) -> None:
+    """Delete the entries of ``folder`` whose stem is not among ``names``."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.stem not in names and path.name != ".gitignore":
+            click.echo(f"removing {path}: params.yaml no longer names it")
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+if __name__ == "__main__":
+    main()
