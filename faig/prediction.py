@@ -142,7 +142,15 @@ def evaluate(
         classes as <predictor> (empty for calibration crops); and by predictor accuracy_three (over ``clean`` and the
         attributed degradations alone), accuracy_four (over all classes) and, over all classes, auroc.<class>, of its
         probability against all other classes; all with bootstrap intervals over images.
+
+    Raises:
+        ValueError: a predictor's features are of another number of crops.
     """
+    for predictor, columns in features.items():
+        if len(columns) != len(crops):
+            raise ValueError(
+                f"{predictor}: features of {len(columns)} crops, but there are {len(crops)}: run what wrote them"
+            )
     table = pd.DataFrame(
         {"set": [c.set for c in crops], "class": [c.label for c in crops], "image": [c.name for c in crops]}
     )

@@ -265,6 +265,12 @@ def test_the_table_has_a_row_per_crop_with_its_features(evaluated: Any):
     np.testing.assert_array_equal(table[["good_blur", "good_noise"]].to_numpy(), values)
 
 
+def test_features_of_other_crops_are_refused(evaluated: Any):
+    crops, values, *_ = evaluated
+    with pytest.raises(ValueError, match=rf"one: features of {len(crops) - 1} crops, but there are {len(crops)}"):
+        evaluate(crops, {"one": pd.DataFrame(values[1:])}, ["blur", "noise"], params_of())
+
+
 def test_only_test_crops_are_predicted(evaluated: Any):
     _, _, table, _ = evaluated
     calibration = table["set"] == "calibration"
