@@ -38,11 +38,10 @@ TEST_FILES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 
 @settings
 class FolderParams:
-    """The user's own photographs; ``limit``: only the first so many of each folder, by name."""
+    """The user's own photographs."""
 
     train: Path
     test: Path
-    limit: Count | None
 
 
 @settings
@@ -50,12 +49,11 @@ class Div2kParams:
     """DIV2K's photographs (Agustsson and Timofte 2017): kept in ``folder`` once they are downloaded.
 
     ``unpacked``: a folder that holds them already, each archive's in a folder of the archive's name; nothing is then
-    downloaded. ``limit``: only the first so many of each split, by name.
+    downloaded.
     """
 
     folder: Path
     unpacked: Path | None
-    limit: Count | None
     train: ArchiveParams
     test: ArchiveParams
 
@@ -70,11 +68,16 @@ class TileParams:
 
 @settings
 class DatasetParams:
-    """Settings of the prepare stage; ``min_size``: HR pixels that each side of a photograph must have."""
+    """Settings of the prepare stage.
+
+    ``limit``: only the first so many photographs of each split, by name; ``min_size``: HR pixels that each side of a
+    photograph must have.
+    """
 
     source: Literal["embedded", "folder", "div2k"]
     folder: FolderParams
     div2k: Div2kParams
+    limit: Count | None
     min_size: Count
     dead_leaves: DeadLeavesParams
     test_tiles: TileParams | None
@@ -114,13 +117,14 @@ def list_photographs(params: DatasetParams) -> list[tuple[str, Path]]:
     match params.source:
         case "embedded":
             folder = Path(bundled.__file__).parent
-            listed = [[folder / name for name in names] for names in (TRAIN_FILES, TEST_FILES)]
+            listed = [sorted(folder / name for name in names) for names in (TRAIN_FILES, TEST_FILES)]
         case "folder":
-            listed = [list_images(split)[: params.folder.limit] for split in (params.folder.train, params.folder.test)]
+            listed = [list_images(split) for split in (params.folder.train, params.folder.test)]
         case "div2k":
             base = params.div2k.unpacked or params.div2k.folder
             archives = (params.div2k.train, params.div2k.test)
-            listed = [list_images(base / Path(archive.name).stem)[: params.div2k.limit] for archive in archives]
+            listed = [list_images(base / Path(archive.name).stem) for archive in archives]
+    listed = [paths[: params.limit] for paths in listed]
     for path in (path for paths in listed for path in paths):
         if path.stem.startswith(PREFIX):
             raise ValueError(f"{path}: names that start with {PREFIX} are kept for made images, rename it")

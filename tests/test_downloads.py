@@ -136,7 +136,8 @@ def test_a_download_goes_on_in_the_next_run(server: Server, tmp_path: Path, paus
 
 
 def test_a_server_that_knows_no_ranges_is_asked_for_all_again(server: Server, tmp_path: Path, pauses: list[float]):
-    server.knows_ranges, server.faults = False, [700]
+    server.knows_ranges = False
+    server.faults.append(700)
     assert fetch(archive_of(server), tmp_path, pause=pauses.append).read_bytes() == CONTENT
     assert server.asked == [None, "bytes=700-"]
 
@@ -311,7 +312,7 @@ def test_prepare_downloads_unpacks_and_needs_no_network_afterwards(
     }
     params = YAML().load(Path(__file__).parents[1].joinpath("params.yaml").read_text())
     params["dataset"] |= {"source": "div2k", "min_size": 16, "test_tiles": None}
-    params["dataset"]["div2k"] = {"folder": "downloads", "unpacked": None, "limit": None, **archives}
+    params["dataset"]["div2k"] = {"folder": "downloads", "unpacked": None, **archives}
     with Path("params.yaml").open("w") as file:
         YAML().dump(params, file)
     Path("stages").mkdir()

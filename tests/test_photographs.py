@@ -58,8 +58,9 @@ def values(place: Path, **changes: Any) -> dict[str, Any]:
     """The dataset section of params.yaml, for photographs in ``place``."""
     section: dict[str, Any] = {
         "source": "folder",
-        "folder": {"train": str(place / "train"), "test": str(place / "test"), "limit": None},
-        "div2k": {"folder": "none", "unpacked": str(place), "limit": None, **ARCHIVES},
+        "folder": {"train": str(place / "train"), "test": str(place / "test")},
+        "div2k": {"folder": "none", "unpacked": str(place), **ARCHIVES},
+        "limit": None,
         "min_size": 16,
         "dead_leaves": DEAD_LEAVES,
         "test_tiles": None,
@@ -161,9 +162,7 @@ def test_images_are_cropped_to_a_multiple_of_the_scale(folder: Path, scale: int)
 
 
 def test_the_limit_takes_the_first_by_name(folder: Path):
-    section = values(folder)
-    section["folder"]["limit"] = 1
-    assert [list(split) for split in load(section)] == [["a"], ["d"]]
+    assert [list(split) for split in load(values(folder, limit=1))] == [["a"], ["d"]]
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -235,9 +234,7 @@ def test_a_test_photograph_must_hold_a_tile(folder: Path):
 def test_an_unpacked_copy_is_read_as_a_folder(folder: Path):
     found = load(values(folder, source="div2k"))
     assert [list(split) for split in found] == [["a", "b", "c"], ["d", "e"]]
-    limited = values(folder, source="div2k")
-    limited["div2k"]["limit"] = 2
-    assert [list(split) for split in load(limited)] == [["a", "b"], ["d", "e"]]
+    assert [list(split) for split in load(values(folder, source="div2k", limit=2))] == [["a", "b"], ["d", "e"]]
 
 
 def test_a_copy_that_is_not_there_is_named(folder: Path):
@@ -283,8 +280,8 @@ def test_tiles_do_not_overlap_and_are_as_many_as_fit():
     [
         ({"source": "internet"}, "dataset.source = 'internet'"),
         ({"min_size": 0}, "dataset.min_size = 0"),
-        ({"folder": {"train": "a", "test": "b", "limit": 0}}, "dataset.folder.limit = 0"),
-        ({"folder": {"train": "a", "limit": None}}, "dataset.folder.test is missing"),
+        ({"limit": 0}, "dataset.limit = 0"),
+        ({"folder": {"train": "a"}}, "dataset.folder.test is missing"),
         ({"test_tiles": {"size": 31, "per_photograph": 1}}, "dataset.test_tiles.size = 31"),
         ({"test_tiles": {"size": 32, "per_photograph": 0}}, "dataset.test_tiles.per_photograph = 0"),
         ({"scale": 2}, "dataset.scale is not a known key"),
