@@ -2,6 +2,7 @@
 
 import copy
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,31 @@ def test_the_committed_params_fit():
 )
 def test_a_value_that_does_not_fit_is_named_with_its_key(path: str, value: Any):
     assert error_of(changed(path, value)).startswith(f"params.yaml: {path} = {value!r}: ")
+
+
+def paths_of(section: dict[str, Any], parent: str = "") -> Iterator[str]:
+    """Dotted keys of all values, sections included."""
+    for key, value in section.items():
+        yield parent + key
+        if isinstance(value, dict):
+            yield from paths_of(value, f"{parent}{key}.")
+
+
+ODD = (-1, 0, 10**12, 0.5, 1e308, float("nan"), True, None, "", "../x", [], [None], {}, {"": 1}, [[0]], "${seed}")
+
+
+@pytest.mark.parametrize("path", [path for path in paths_of(COMMITTED) if not path.startswith("claims.")])
+def test_any_value_anywhere_is_taken_or_refused_by_its_key(path: str):
+    """No other exception; the message names the key, or where it contradicts another, its section."""
+    messages = []
+    for value in ODD:
+        try:
+            check("", changed(path, value), PipelineParams, source="params.yaml")
+        except ParamsError as error:
+            messages.append(str(error))
+    names = (path.rsplit(".", 1)[-1], path.split(".")[0])
+    assert [message for message in messages if not any(name in message for name in names)] == []
+    assert messages
 
 
 @pytest.mark.parametrize("path", ["sweep.ratios", "train_baseline.adam_betas"])
