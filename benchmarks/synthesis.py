@@ -5,6 +5,8 @@ is a loop over the images, one after the other, in the same process and in turns
 """
 
 import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,12 @@ from faig.workers import for_each
 
 ROOT = Path(__file__).resolve().parents[1]
 HEIGHT, WIDTH = 1356, 2040
+
+
+def loop(function: Callable[[Path], None], paths: Sequence[Path]) -> None:
+    """The rival."""
+    for path in paths:
+        function(path)
 
 
 @click.command()
@@ -37,25 +45,20 @@ def main(images: int, repeats: int) -> None:
         for degradation, listed in degradations.items():
             operations = parse_operations(degradation, listed)
 
-            def synthesize(path: Path, kind: str, degradation: str = degradation, operations: Any = operations) -> None:
+            def synthesize(kind: str, path: Path, degradation: str = degradation, operations: Any = operations) -> None:
                 generator = image_generator(0, degradation, path.stem)
                 hr = read_image(path)
                 lr = degrade(hr, operations, scale=2, downsampling="bicubic", generator=generator)
                 write_png(folder / kind / degradation / path.name, lr)
 
-            def loop(synthesize: Any = synthesize) -> None:
-                for path in paths:
-                    synthesize(path, "loop")
-
-            times: dict[str, list[float]] = {"loop": [], "1": [], "2": []}
+            works: dict[str, Callable[[], object]] = {"loop": partial(loop, partial(synthesize, "loop"), paths)}
+            for workers in (1, 2):
+                function = partial(synthesize, str(workers))
+                work = partial(for_each, function, paths, workers=workers, description=f"{degradation}, {workers}")
+                works[str(workers)] = work
+            times: dict[str, list[float]] = {kind: [] for kind in works}
             for _ in range(repeats):
-                times["loop"].append(seconds(loop))
-                for workers in (1, 2):
-                    kind = str(workers)
-
-                    def work(workers: int = workers, kind: str = kind, synthesize: Any = synthesize) -> None:
-                        for_each(lambda path: synthesize(path, kind), paths, workers=workers, description=kind)
-
+                for kind, work in works.items():
                     times[kind].append(seconds(work))
             written = {
                 kind: [(folder / kind / degradation / path.name).read_bytes() for path in paths] for kind in times

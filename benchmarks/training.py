@@ -92,19 +92,19 @@ def main(width: int, depth: int, batch_size: int, patch_size: int, images: int, 
         network = plain.place_network(build_network(spec))
         optimizer = torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.9, 0.99))
 
-        def ours() -> None:
-            for _ in range(iterations):
-                loss = step(state, sampler, params, compute)
-            loss.item()
+        def rival_step() -> Tensor:
+            lr, hr = (plain.place(batch) for batch in next(loader))
+            optimizer.zero_grad()
+            loss = functional.l1_loss(network(lr), hr)
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
 
-        def rival() -> None:
-            for _ in range(iterations):
-                lr, hr = (plain.place(batch) for batch in next(loader))
-                optimizer.zero_grad()
-                loss = functional.l1_loss(network(lr), hr)
-                loss.backward()
-                optimizer.step()
-            loss.item()
+        def ours() -> float:
+            return torch.stack([step(state, sampler, params, compute) for _ in range(iterations)]).mean().item()
+
+        def rival() -> float:
+            return torch.stack([rival_step() for _ in range(iterations)]).mean().item()
 
         ours()
         rival()
