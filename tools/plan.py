@@ -16,8 +16,9 @@ import click
 import numpy as np
 from PIL import Image
 
-from faig.attribution import taylor
+from faig.attribution import integrate
 from faig.compute import resolve
+from faig.crops import Batch
 from faig.dead_leaves import dead_leaves_names
 from faig.degradation import degrade, parse_operations
 from faig.images import read_image, write_png
@@ -30,8 +31,10 @@ from faig.path import PathModel
 from faig.photographs import SPLITS, list_photographs
 from faig.pipeline import PipelineParams
 from faig.progress import format_duration
+from faig.quadrature import END_POINT
 from faig.retraining import CONTROLS
 from faig.scoring import METHODS
+from faig.tensors import to_tensor
 from faig.training import TrainingParams, start, step
 
 DIV2K_SIZE, DIV2K_NUMBERS = 2040 * 1356, (800, 100)
@@ -113,22 +116,17 @@ class Rates:
 
     def gradient(self, size: int) -> float:
         """Seconds per image of ``size`` x ``size`` HR pixels and node of a path integral."""
-        from faig.tensors import to_tensor
-
         model = self._model(for_gradients=True)
-        crop = to_tensor(self.lr[: size // self.params.scale, : size // self.params.scale])
-        truth = to_tensor(self.hr[:size, :size])
-        return (
-            median_seconds(lambda: taylor(model, [(crop, truth)]))
-            * crop.shape[-1] ** -2
-            * (size / self.params.scale) ** 2
+        side = min(size // self.params.scale, len(self.lr))
+        crop, truth = (
+            to_tensor(self.lr[:side, :side]),
+            to_tensor(self.hr[: side * self.params.scale, : side * self.params.scale]),
         )
+        seconds = median_seconds(lambda: integrate(model, crop, truth, END_POINT))
+        return seconds * size**2 / (side * self.params.scale) ** 2
 
     def restoring(self) -> float:
         """Seconds per HR pixel."""
-        from faig.crops import Batch
-        from faig.tensors import to_tensor
-
         model = self._model(for_gradients=False)
         batch = Batch(("made",), to_tensor(self.lr), to_tensor(self.hr))
         return median_seconds(lambda: restore(model, model.target, [batch])) / (self.hr.shape[0] * self.hr.shape[1])
