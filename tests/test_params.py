@@ -3,6 +3,7 @@
 import copy
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from faig.params import (
     load_params,
     read_params,
     settings,
+    unchanged_params,
 )
 from faig.pipeline import PipelineParams
 from faig.training import TrainingParams
@@ -286,3 +288,19 @@ def test_keys_that_are_no_text_are_refused(tmp_path: Path, text: str):
     path.write_text(text)
     with pytest.raises(ParamsError, match=r"params\.yaml.*(must be text|is not valid YAML)"):
         read_params(path)
+
+
+@pytest.mark.parametrize(("key", "raises"), [("seed", True), ("network.width", True), ("scale", False)])
+def test_a_value_that_changes_after_it_was_loaded_is_noticed(tmp_path: Path, key: str, raises: bool):
+    path = write(tmp_path, "seed: 0\nnetwork: {width: 8}\nscale: 2\ncompute: {workers: 1}\n")
+
+    def stage() -> None:
+        with unchanged_params():
+            load_params("seed", Seed, path)
+            load_params("network", dict, path)
+            load_params("compute", dict, path)
+            text = path.read_text().replace("workers: 1", "workers: 2")
+            path.write_text(text.replace(f"{key.split('.')[-1]}: ", f"{key.split('.')[-1]}: 1"))
+
+    with pytest.raises(ParamsError, match="was changed while the stage ran") if raises else nullcontext():
+        stage()

@@ -42,7 +42,8 @@ ALLOWED_IMPORTS: dict[str, set[str]] = {
     "downloads": {"images", "params", "progress"},
     "photographs": {"dead_leaves", "downloads", "images", "params"},
     "degradation": {"params", "seeds"},
-    "pairs": {"files", "images"},
+    "memory": set(),
+    "pairs": {"files", "images", "memory"},
     "patches": {"pairs"},
     "crops": {"dead_leaves", "pairs", "params", "tensors"},
     # networks
