@@ -34,6 +34,7 @@ ALLOWED_IMPORTS: dict[str, set[str]] = {
     "params": set(),
     "progress": set(),
     "targets": {"params"},
+    "processes": set(),
     # images
     "images": {"files"},
     "tensors": set(),
@@ -44,13 +45,12 @@ ALLOWED_IMPORTS: dict[str, set[str]] = {
     "degradation": {"params", "seeds"},
     "memory": set(),
     "pairs": {"files", "images", "memory"},
-    "patches": {"pairs"},
+    "patches": {"pairs", "processes"},
     "crops": {"dead_leaves", "pairs", "params", "tensors"},
     # networks
     "compute": {"params"},
-    "processes": set(),
     "networks": {"files", "params"},
-    "training": {"compute", "crops", "files", "pairs", "params", "patches", "progress", "quality"},
+    "training": {"compute", "crops", "files", "pairs", "params", "patches", "processes", "progress", "quality"},
     # filters
     "filters": set(),
     "score_table": {"files", "filters"},

@@ -109,8 +109,8 @@ class Rates:
     def training(self, training: TrainingParams) -> float:
         """Seconds per iteration."""
         pair = Pair("made", "clean", self.hr, self.lr)
-        sizes = {"patch_size": training.patch_size, "batch_size": training.batch_size}
-        sampler = PatchSampler([pair], {"clean": 1.0}, **sizes, seed=0)
+        size, number = training.patch_size, training.batch_size
+        sampler = PatchSampler([pair], {"clean": 1.0}, patch_size=size, batch_size=number, seed=0)
         state = start(self.compute.place_network(build_network(self.spec)), training)
         return median_seconds(lambda: step(state, sampler, training, self.compute), repeats=5)
 
