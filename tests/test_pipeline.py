@@ -48,6 +48,7 @@ ALLOWED_IMPORTS: dict[str, set[str]] = {
     "patches": {"pairs", "processes"},
     "crops": {"dead_leaves", "pairs", "params", "tensors"},
     # networks
+    "resuming": {"files"},
     "compute": {"params"},
     "networks": {"files", "params"},
     "training": {"compute", "crops", "files", "pairs", "params", "patches", "processes", "progress", "quality"},
@@ -58,7 +59,7 @@ ALLOWED_IMPORTS: dict[str, set[str]] = {
     "quadrature": {"params"},
     "tiling": set(),
     "attribution": {"compute", "crops", "filters", "params", "path", "quadrature", "tiling"},
-    "scoring": {"attribution", "path", "processes", "quadrature", "score_table", "targets"},
+    "scoring": {"attribution", "path", "processes", "quadrature", "resuming", "score_table", "targets"},
     "agreement": {"filters", "params", "statistics", "targets"},
     "masking": {"crops", "filters", "params", "path", "quality", "score_table", "statistics"},
     "prediction": {
