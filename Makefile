@@ -6,13 +6,14 @@ STATE := .venv/.setup-state
 # The `python` in dvc.yaml's commands comes from PATH.
 IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup repro test preset clean
+.PHONY: help setup repro test preset plan clean
 .PRECIOUS: $(STATE)
 
 help:
 	@echo "make repro               run the pipeline: what is out of date, nothing else"
 	@echo "make test                ruff, pyright and pytest"
 	@echo "make preset NAME=smoke   write a preset of presets/ into params.yaml; NAME=default goes back"
+	@echo "make plan                how long a run from scratch takes here, and what it needs"
 	@echo "make setup               make or update .venv (the others do so by themselves)"
 	@echo "make clean               remove .venv and tool caches; data, results and DVC's cache stay"
 
@@ -39,6 +40,9 @@ test: setup
 
 preset: setup
 	@$(IN_VENV) python -m presets.apply $(NAME)
+
+plan: setup
+	@$(IN_VENV) python -m tools.plan
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache *.egg-info

@@ -3,13 +3,16 @@
 import csv
 import hashlib
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from faig.files import replacing
 from faig.images import decode_image, list_images
+from faig.memory import require_memory
 
 
 @dataclass(frozen=True)
@@ -88,20 +91,24 @@ def read_entries(path: Path) -> list[PairEntry]:
 
 
 def read_pairs(entries: Iterable[PairEntry], hr: Path, lr: Path) -> list[Pair]:
-    """Decode the listed images, each HR image once.
+    """Decode the listed images, each file once, in threads.
 
     Raises:
-        ValueError: a file is missing or is not the listed one.
+        ValueError: a file is missing or is not the listed one, or the images do not fit into memory.
     """
-    photographs: dict[tuple[str, str], np.ndarray] = {}
-    pairs = []
-    for entry in entries:
-        key = (entry.split, entry.name)
-        if key not in photographs:
-            photographs[key] = _read_listed(hr / entry.split / f"{entry.name}.png", entry.hr_sha256)
-        inputs = _read_listed(lr / entry.degradation / entry.split / f"{entry.name}.png", entry.lr_sha256)
-        pairs.append(Pair(entry.name, entry.degradation, photographs[key], inputs))
-    return pairs
+    listed = list(entries)
+    places = [(_hr_path(hr, entry), _lr_path(lr, entry)) for entry in listed]
+    digests: dict[Path, str] = {}
+    for entry, (photograph, inputs) in zip(listed, places, strict=True):
+        digests |= {photograph: entry.hr_sha256, inputs: entry.lr_sha256}
+    needed = sum(num_bytes(path) for path in digests)
+    require_memory(needed, f"{len(digests)} decoded images", "lower dataset.limit in params.yaml")
+    with ThreadPoolExecutor() as pool:
+        images = dict(zip(digests, pool.map(_read_listed, digests, digests.values()), strict=True))
+    return [
+        Pair(entry.name, entry.degradation, images[photograph], images[inputs])
+        for entry, (photograph, inputs) in zip(listed, places, strict=True)
+    ]
 
 
 def split_pairs(entries: Iterable[PairEntry], hr: Path, lr: Path) -> tuple[list[Pair], list[Pair]]:
@@ -116,9 +123,30 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _read_listed(path: Path, digest: str) -> np.ndarray:
+def num_bytes(path: Path) -> int:
+    """Of an image once it is decoded to 8-bit RGB, by its header.
+
+    Raises:
+        ValueError: the file is missing or no image.
+    """
     if not path.is_file():
         raise ValueError(f"{path} does not exist: run the stage that writes it first (`dvc repro`)")
+    try:
+        with Image.open(path) as image:
+            return 3 * image.width * image.height
+    except (OSError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} is not the file that was listed: run `dvc repro` again") from error
+
+
+def _hr_path(hr: Path, entry: PairEntry) -> Path:
+    return hr / entry.split / f"{entry.name}.png"
+
+
+def _lr_path(lr: Path, entry: PairEntry) -> Path:
+    return lr / entry.degradation / entry.split / f"{entry.name}.png"
+
+
+def _read_listed(path: Path, digest: str) -> np.ndarray:
     content = path.read_bytes()
     if sha256(content) != digest:
         raise ValueError(f"{path} is not the file that was listed: run `dvc repro` again")

@@ -6,6 +6,8 @@ unknown key, a missing key, a wrong type or a value out of range is an error tha
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +21,10 @@ from ruamel.yaml.error import YAMLError
 T = TypeVar("T")
 
 PARAMS_FILE = Path("params.yaml")
+UNTRACKED = "compute"
+"""The section that says how to compute, not what: no stage depends on it."""
+_READ: ContextVar[dict[tuple[str, Path], Any] | None] = ContextVar("_READ", default=None)
+"""Values loaded so far by key and file, where :func:`unchanged_params` watches."""
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
@@ -103,12 +109,41 @@ def load_params(key: str, kind: Any, path: Path = PARAMS_FILE) -> Any:
     Raises:
         ParamsError: the key is missing, or its value does not fit; the message lists every misfit.
     """
+    value: Any = _value(key, path)
+    if (read := _READ.get()) is not None and key.split(".")[0] != UNTRACKED:
+        read[key, path] = value
+    return check(key, value, kind, source=str(path))
+
+
+@contextmanager
+def unchanged_params() -> Iterator[None]:
+    """Watch what is loaded within: DVC notes the values at a stage's end, which must be those that it worked with.
+
+    Raises:
+        ParamsError: a value that was loaded differs at the end.
+    """
+    read: dict[tuple[str, Path], Any] = {}
+    token = _READ.set(read)
+    try:
+        yield
+        for (key, path), value in read.items():
+            if not _same(_value(key, path), value):
+                raise ParamsError(f"{path}: {key} was changed while the stage ran: run again")
+    finally:
+        _READ.reset(token)
+
+
+def _same(first: object, second: object) -> bool:
+    return json.dumps(first, sort_keys=True, default=str) == json.dumps(second, sort_keys=True, default=str)
+
+
+def _value(key: str, path: Path) -> Any:
     value: Any = read_params(path)
     for depth, part in enumerate(parts := key.split(".")):
         if not isinstance(value, dict) or part not in value:
             raise ParamsError(f"{path}: {'.'.join(parts[: depth + 1])} is missing")
         value = value[part]
-    return check(key, value, kind, source=str(path))
+    return value
 
 
 def check(key: str, value: object, kind: type[T], *, source: str) -> T:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from faig.pairs import Pair
+from faig.processes import ALONE, Group
 
 
 class PatchSampler:
@@ -16,15 +17,24 @@ class PatchSampler:
     and their chance numbers would only add noise to the gradient.
 
     Batch ``n`` depends on the seed and ``n`` alone, so a run that goes on from a checkpoint sees the same batches.
+    Of several processes, each gets every so many'th patch of a batch.
     """
 
     def __init__(
-        self, pairs: Sequence[Pair], mixture: Mapping[str, float], *, patch_size: int, batch_size: int, seed: int
+        self,
+        pairs: Sequence[Pair],
+        mixture: Mapping[str, float],
+        *,
+        patch_size: int,
+        batch_size: int,
+        seed: int,
+        group: Group = ALONE,
     ) -> None:
         """``mixture``: relative weight of each degradation; ``patch_size`` in HR pixels.
 
         Raises:
-            ValueError: the patch is no multiple of the scale or larger than an image, or a degradation has no pair.
+            ValueError: the patch is no multiple of the scale or larger than an image, a degradation has no pair, or
+                the batch cannot be shared out equally.
         """
         self.names = sorted(mixture)
         self.edges = np.cumsum([mixture[name] for name in self.names])[:-1] / sum(mixture.values())
@@ -33,6 +43,9 @@ class PatchSampler:
         self.size = patch_size // self.scale
         self.batch_size = batch_size
         self.seed = seed
+        self.group = group
+        if batch_size % group.size:
+            raise ValueError(f"batch_size = {batch_size} must be a multiple of the {group.size} processes")
         if patch_size % self.scale:
             raise ValueError(f"patch_size = {patch_size} must be a multiple of the scale {self.scale}")
         for name, members in self.pairs.items():
@@ -43,15 +56,19 @@ class PatchSampler:
                     raise ValueError(f"training image {pair.name} is smaller than patch_size = {patch_size}")
 
     def batch(self, number: int) -> tuple[Tensor, Tensor]:
-        """Batch ``number``: LR (N, 3, p/s, p/s) and HR (N, 3, p, p) float32 in [0, 1], p = patch_size."""
+        """This process's part of batch ``number``: LR (N, 3, p/s, p/s) and HR (N, 3, p, p) float32 in [0, 1].
+
+        p = patch_size.
+        """
         generator = np.random.default_rng([self.seed, number])
         patches = [self._patch(self.names[number], generator) for number in self._draw(generator)]
-        lr, hr = (np.stack(images) for images in zip(*patches, strict=True))
+        lr, hr = (np.stack(images) for images in zip(*self.group.share(patches), strict=True))
         return _to_batch(lr), _to_batch(hr)
 
     def labels(self, number: int) -> Tensor:
-        """Degradation of each patch of batch ``number``: positions in ``names``, (N,)."""
-        return torch.from_numpy(self._draw(np.random.default_rng([self.seed, number])))
+        """Degradation of each of these patches: positions in ``names``, (N,)."""
+        drawn = self._draw(np.random.default_rng([self.seed, number]))
+        return torch.tensor(self.group.share(drawn.tolist()))
 
     def _draw(self, generator: np.random.Generator) -> np.ndarray:
         places = (np.arange(self.batch_size) + generator.random()) / self.batch_size  # systematic sampling

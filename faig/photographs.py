@@ -1,7 +1,8 @@
-"""The sources of HR photographs, split into train and test: scikit-image's bundled ones, or the user's folders."""
+"""HR photographs, split into train and test: scikit-image's bundled ones, DIV2K's, or those in the user's folders."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +11,7 @@ from pydantic import Field
 from skimage import data as bundled
 
 from faig.dead_leaves import PREFIX, DeadLeavesParams, dead_leaves, dead_leaves_names
+from faig.downloads import ArchiveParams, fetch, unpack
 from faig.images import crop_to_multiple, list_images, read_image
 from faig.params import Count, settings
 
@@ -30,16 +32,30 @@ TRAIN_FILES = (
     "coins.png",
     "moon.png",
 )
+SPLITS = ("train", "test")
 TEST_FILES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 
 
 @settings
 class FolderParams:
-    """The user's own photographs; ``limit``: only the first so many of each folder, by name."""
+    """The user's own photographs."""
 
     train: Path
     test: Path
-    limit: Count | None
+
+
+@settings
+class Div2kParams:
+    """DIV2K's photographs (Agustsson and Timofte 2017): kept in ``folder`` once they are downloaded.
+
+    ``unpacked``: a folder that holds them already, each archive's in a folder of the archive's name; nothing is then
+    downloaded.
+    """
+
+    folder: Path
+    unpacked: Path | None
+    train: ArchiveParams
+    test: ArchiveParams
 
 
 @settings
@@ -52,10 +68,16 @@ class TileParams:
 
 @settings
 class DatasetParams:
-    """Settings of the prepare stage; ``min_size``: HR pixels that each side of a photograph must have."""
+    """Settings of the prepare stage.
 
-    source: Literal["embedded", "folder"]
+    ``limit``: only the first so many photographs of each split, by name; ``min_size``: HR pixels that each side of a
+    photograph must have.
+    """
+
+    source: Literal["embedded", "folder", "div2k"]
     folder: FolderParams
+    div2k: Div2kParams
+    limit: Count | None
     min_size: Count
     dead_leaves: DeadLeavesParams
     test_tiles: TileParams | None
@@ -66,39 +88,95 @@ class DatasetParams:
             raise ValueError(f"dead_leaves.size = {leaves.size} must be at least min_size = {self.min_size}")
 
 
-def source_files(params: DatasetParams) -> tuple[dict[str, Path], dict[str, Path]]:
-    """The photographs' files, train and test, by name.
+@dataclass(frozen=True)
+class Source:
+    """What an HR image is made of: a photograph's file, or None for dead leaves. ``split``: train or test."""
+
+    split: str
+    name: str
+    path: Path | None
+
+
+def download(params: DatasetParams) -> None:
+    """Fetch and unpack DIV2K where it is asked for and not there.
+
+    Raises:
+        ValueError: it cannot be had, or is damaged.
+    """
+    if params.source == "div2k" and params.div2k.unpacked is None:
+        for archive in (params.div2k.train, params.div2k.test):
+            unpack(fetch(archive, params.div2k.folder), params.div2k.folder / Path(archive.name).stem)
+
+
+def list_photographs(params: DatasetParams) -> list[tuple[str, Path]]:
+    """Split and file of all photographs, of train, then of test, each by name.
 
     Raises:
         ValueError: a folder is missing or holds no image, or a file's name cannot be used.
     """
-    if params.source == "embedded":
-        folder = Path(bundled.__file__).parent
-        return {Path(name).stem: folder / name for name in TRAIN_FILES}, {
-            Path(name).stem: folder / name for name in TEST_FILES
-        }
-    folders = params.folder
-    return _listed(folders.train, folders.limit), _listed(folders.test, folders.limit)
+    match params.source:
+        case "embedded":
+            folder = Path(bundled.__file__).parent
+            listed = [sorted(folder / name for name in names) for names in (TRAIN_FILES, TEST_FILES)]
+        case "folder":
+            listed = [list_images(split) for split in (params.folder.train, params.folder.test)]
+        case "div2k":
+            base = params.div2k.unpacked or params.div2k.folder
+            archives = (params.div2k.train, params.div2k.test)
+            listed = [list_images(base / Path(archive.name).stem) for archive in archives]
+    listed = [paths[: params.limit] for paths in listed]
+    for path in (path for paths in listed for path in paths):
+        if path.stem.startswith(PREFIX):
+            raise ValueError(f"{path}: names that start with {PREFIX} are kept for made images, rename it")
+    return [(split, path) for split, paths in zip(SPLITS, listed, strict=True) for path in paths]
 
 
-def load_photographs(params: DatasetParams, *, scale: int, seed: int) -> tuple[Images, Images]:
-    """Train and test images by name, cropped to multiples of the scale; test photographs cut into tiles.
+def digests_of_photographs(params: DatasetParams) -> list[tuple[str, str, str]]:
+    """Split, file name and SHA-256 of each photograph; of DIV2K, where it is downloaded, those of its two archives.
 
     Raises:
-        ValueError: a folder is missing or empty, a file is unusable or too small, or a test image is also in train.
+        ValueError: as :func:`list_photographs`.
     """
-    train, test = source_files(params)
-    tile = params.test_tiles
-    train_images = _read(train, scale, params.min_size)
-    test_images = _read(test, scale, max(params.min_size, tile.size) if tile else params.min_size)
-    require_disjoint(train_images, test_images, train, test)
-    if params.source == "embedded":
-        leaves = params.dead_leaves
-        made = {name: dead_leaves(leaves, seed, name) for name in dead_leaves_names(leaves)}
-        train_images |= {name: crop_to_multiple(image, scale) for name, image in made.items()}
-    if tile:
-        test_images = {name: cut for image in test_images.items() for name, cut in tiles(*image, tile).items()}
-    return train_images, test_images
+    if params.source == "div2k" and params.div2k.unpacked is None:
+        archives = zip(SPLITS, (params.div2k.train, params.div2k.test), strict=True)
+        return [(split, archive.name, archive.sha256) for split, archive in archives]
+    rows = []
+    for split, path in list_photographs(params):
+        with path.open("rb") as file:
+            rows.append((split, path.name, hashlib.file_digest(file, "sha256").hexdigest()))
+    return rows
+
+
+def list_sources(params: DatasetParams) -> list[Source]:
+    """All that HR images are made of: the photographs, and dead leaves for training where they are asked for.
+
+    Raises:
+        ValueError: as :func:`list_photographs`.
+    """
+    made = dead_leaves_names(params.dead_leaves) if params.source == "embedded" else ()
+    photographs = [Source(split, path.stem, path) for split, path in list_photographs(params)]
+    return [*photographs, *(Source("train", name, None) for name in made)]
+
+
+def make_images(source: Source, params: DatasetParams, *, scale: int, seed: int) -> tuple[Images, str]:
+    """HR images of one source by name, cropped to a multiple of the scale, a test photograph in tiles; and its digest.
+
+    Raises:
+        ValueError: the file is unusable or too small.
+    """
+    if source.path is None:
+        image = crop_to_multiple(dead_leaves(params.dead_leaves, seed, source.name), scale)
+        return {source.name: image}, _digest(image)
+    image = crop_to_multiple(read_image(source.path), scale)
+    tile = params.test_tiles if source.split == "test" else None
+    least = max(params.min_size, tile.size) if tile else params.min_size
+    if min(image.shape[:2]) < least:
+        height, width = image.shape[:2]
+        raise ValueError(
+            f"{source.path} is {width} x {height} pixels when cropped to a multiple of scale = {scale}: "
+            f"each side must have at least {least}"
+        )
+    return tiles(source.name, image, tile) if tile else {source.name: image}, _digest(image)
 
 
 def tiles(name: str, image: np.ndarray, params: TileParams) -> Images:
@@ -110,41 +188,23 @@ def tiles(name: str, image: np.ndarray, params: TileParams) -> Images:
     return {f"{name}_{number}": image[y : y + size, x : x + size] for number, (y, x) in enumerate(chosen)}
 
 
-def require_disjoint(
-    train_images: Images, test_images: Images, train: Mapping[str, Path], test: Mapping[str, Path]
-) -> None:
-    """Check that no test photograph has the pixels of a training photograph.
+def require_disjoint(digests: Iterable[tuple[Source, str]]) -> None:
+    """Check that no test photograph has the pixels of a training photograph, by the digests of :func:`make_images`.
 
     Raises:
         ValueError: names both files.
     """
-    seen = {_pixels(image): train[name] for name, image in train_images.items()}
-    for name, image in test_images.items():
-        if (twin := seen.get(_pixels(image))) is not None:
-            raise ValueError(f"test photograph {test[name]} is also a training photograph: {twin}. Remove one of them")
-
-
-def _listed(folder: Path, limit: int | None) -> dict[str, Path]:
-    paths = list_images(folder)[:limit]
-    for path in paths:
-        if path.stem.startswith(PREFIX):
-            raise ValueError(f"{path}: names that start with {PREFIX} are kept for made images, rename it")
-    return {path.stem: path for path in paths}
-
-
-def _read(paths: Mapping[str, Path], scale: int, min_size: int) -> Images:
-    images = {}
-    for name, path in paths.items():
-        image = crop_to_multiple(read_image(path), scale)
-        if min(image.shape[:2]) < min_size:
-            height, width = image.shape[:2]
+    by_split: dict[str, dict[str, Source]] = {split: {} for split in SPLITS}
+    for source, digest in digests:
+        by_split[source.split].setdefault(digest, source)
+    train, test = (by_split[split] for split in SPLITS)
+    for digest, source in test.items():
+        if digest in train:
+            twin = train[digest]
             raise ValueError(
-                f"{path} is {width} x {height} pixels when cropped to a multiple of scale = {scale}: "
-                f"each side must have at least {min_size}"
+                f"test photograph {source.path} is also a training photograph: {twin.path}. Remove one of them"
             )
-        images[name] = image
-    return images
 
 
-def _pixels(image: np.ndarray) -> str:
+def _digest(image: np.ndarray) -> str:
     return hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest()

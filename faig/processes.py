@@ -1,4 +1,4 @@
-"""Several processes under torchrun: each takes its share of the images, sums are added up, one process writes."""
+"""Several processes under torchrun: each takes its share of the work, sums are added up, one process writes."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -37,6 +37,10 @@ class Group:
         total = torch.from_numpy(np.array(values, dtype=np.float64)).to(self.device)
         dist.all_reduce(total)
         return total.cpu().numpy()
+
+
+ALONE = Group(0, 1, torch.device("cpu"))
+"""One process by itself."""
 
 
 @contextmanager

@@ -96,18 +96,23 @@ def read_discovered(
     found = {}
     with _open(path) as file:
         for number in range(file.num_row_groups):
-            key = _key(file.metadata.row_group(number))
+            key = _key(file.metadata.row_group(number), path)
             if (methods is None or key.method in methods) and (degradations is None or key.degradation in degradations):
                 filters = file.read_row_group(number, columns=["filter"])["filter"].to_numpy()
                 if len(filters) != num_filters:
                     raise ValueError(f"{path} ranks {len(filters)} filters, but the network has {num_filters}")
+                if not np.array_equal(np.sort(filters), np.arange(num_filters)):
+                    raise ValueError(f"{path} does not rank each filter once: score again (`dvc repro --force`)")
                 found[key] = filters[: num_discovered(len(filters), ratio)]
     return found
 
 
-def _key(group: pq.RowGroupMetaData) -> Key:
+def _key(group: pq.RowGroupMetaData, path: Path) -> Key:
     """The one ranking that a row group holds."""
-    return Key(*(group.column(place).statistics.max for place in range(3)))
+    statistics = [group.column(place).statistics for place in range(3)]
+    if any(each is None or not each.has_min_max or each.min != each.max for each in statistics):
+        raise ValueError(f"{path} is not a score table: a row group holds several rankings, or does not say which")
+    return Key(*(each.max for each in statistics))
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

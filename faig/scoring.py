@@ -1,6 +1,7 @@
 """All scoring methods side by side: images by degradation -> one ranking per method and degradation."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,8 +19,11 @@ from faig.attribution import (
 from faig.path import PathModel
 from faig.processes import Group
 from faig.quadrature import quadrature
+from faig.resuming import NOTHING, Arrays, Store
 from faig.score_table import Key
 from faig.targets import CLEAN, TargetParams
+
+T = TypeVar("T")
 
 METHODS = ("faig", "ig", "taylor", "weight_change", "weight_change_undivided", "random")
 """``faig``, ``taylor``: contrasted between degradations. ``ig``: as its authors rank it, of each degradation alone.
@@ -37,6 +41,7 @@ def score_filters(
     generator: np.random.Generator,
     group: Group,
     advance: Callable[[int], None],
+    store: Store = NOTHING,
 ) -> tuple[dict[Key, np.ndarray], dict[str, dict[str, float]]]:
     """Scores (F,) by method, attributed degradation and replicate.
 
@@ -44,23 +49,29 @@ def score_filters(
         images: of every contrasted degradation and of ``clean``.
         group: the processes that share the images; all of them return the same.
         advance: called with 1 after each of :func:`num_passes` passes over the images of one degradation.
+        store: keeps the scores of each image, for a run that is started again.
 
     Returns:
         The scores, and of FAIG by degradation the ``convergence_error``, the mean number of ``nodes``, and of how many
         images the integral was ``unconverged`` (rule ``auto``).
     """
     nodes = quadrature("gausslegendre", params.quadrature.num_nodes)
+
+    def mean(method: str, name: str, own: Sequence[T], score: Callable[[T], np.ndarray]) -> np.ndarray:
+        """Over one degradation's images of their scores (1, F) by one method."""
+        return _mean(f"{method}_{name}", own, lambda image: {"scores": score(image)}, model, group, store)[0]
+
     integrated, expanded, checks = {}, {}, {}
     for name in target.contrasted:
-        integrated[name], checks[name] = _integrated(model, images[name], params, group)
-        expanded[name] = _mean(lambda own: taylor(model, own), images[name], model, group)
+        integrated[name], checks[name] = _integrated(name, images[name], params, model, group, store)
+        expanded[name] = mean("taylor", name, images[name], lambda image: taylor(model, [image]))
         advance(1)
     changes = {divided: weight_change(model, divided=divided) for divided in (True, False)}
     rankings: dict[Key, np.ndarray] = {}
     for name in target.attribute:
         moves = [(clean, degraded) for (clean, _), (degraded, _) in zip(images[CLEAN], images[name], strict=True)]
         rankings[Key("faig", name)] = discriminate(integrated, name, params.rule)
-        rankings[Key("ig", name)] = _mean(lambda own: input_gradients(model, own, nodes), moves, model, group)
+        rankings[Key("ig", name)] = mean("ig", name, moves, lambda move: input_gradients(model, [move], nodes))
         rankings[Key("taylor", name)] = discriminate(expanded, name, params.rule)
         rankings[Key("weight_change", name)] = changes[True]
         rankings[Key("weight_change_undivided", name)] = changes[False]
@@ -72,30 +83,33 @@ def score_filters(
 
 
 def _integrated(
-    model: PathModel, images: Sequence[Image], params: ScoreParams, group: Group
+    name: str, images: Sequence[Image], params: ScoreParams, model: PathModel, group: Group, store: Store
 ) -> tuple[np.ndarray, dict[str, float]]:
     """FAIG (F,), the mean over images, and how well its integrals close."""
+    mean, own = _mean(
+        f"faig_{name}", images, lambda image: vars(faig(model, [image], params.quadrature)), model, group, store
+    )
     totals = np.zeros(4)
-
-    def attributed(own: Sequence[Image]) -> np.ndarray:
-        result = faig(model, own, params.quadrature)
-        totals[:2] = np.abs(result.residuals).sum(), np.abs(result.changes).sum()
-        totals[2:] = result.nodes.sum(), np.count_nonzero(~result.converged)
-        return result.scores
-
-    mean = _mean(attributed, images, model, group)
+    for part in own:
+        totals += [abs(part["residuals"][0]), abs(part["changes"][0]), part["nodes"][0], not part["converged"][0]]
     residuals, changes, num_nodes, num_unconverged = group.sum(totals)
     error = convergence_error(residuals, changes)
     return mean, {"convergence_error": error, "nodes": num_nodes / len(images), "unconverged": num_unconverged}
 
 
 def _mean(
-    score: Callable[[Sequence[Image]], np.ndarray], images: Sequence[Image], model: PathModel, group: Group
-) -> np.ndarray:
-    """Mean over images of scores (N, F), each process scoring its own: (F,), summed in fp64."""
-    own = group.share(images)
-    rows = score(own) if own else np.zeros((0, model.index.num_filters))
-    return group.sum(rows.sum(axis=0, dtype=np.float64)) / len(images)
+    name: str,
+    images: Sequence[T],
+    score: Callable[[T], Mapping[str, np.ndarray]],
+    model: PathModel,
+    group: Group,
+    store: Store,
+) -> tuple[np.ndarray, list[Arrays]]:
+    """Mean over images of ``scores`` (1, F), summed in fp64: (F,); and the results of this process's own images."""
+    shared = group.share(list(enumerate(images)))
+    own = [store.get(f"{name}_{number}", lambda image=image: score(image)) for number, image in shared]
+    rows = np.concatenate([part["scores"] for part in own]) if own else np.zeros((0, model.index.num_filters))
+    return group.sum(rows.sum(axis=0, dtype=np.float64)) / len(images), own
 
 
 def num_passes(target: TargetParams) -> int:

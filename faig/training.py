@@ -1,6 +1,7 @@
 """Training on patches: L1 loss, Adam, averaged weights, and a learning rate given by the iteration.
 
 A run goes on from its last checkpoint and ends with the bytes of an undisturbed one: batch n depends on (seed, n).
+Several processes share each batch equally and average their gradients.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
 from faig.compute import Compute
 from faig.crops import Batch, batches
@@ -27,6 +30,7 @@ from faig.files import replacing
 from faig.pairs import Pair
 from faig.params import Count, settings
 from faig.patches import PatchSampler
+from faig.processes import ALONE, Group
 from faig.progress import Progress
 from faig.quality import psnr
 
@@ -62,9 +66,13 @@ class TrainingParams:
 
 @dataclass
 class TrainingState:
-    """All that a run needs to go on: iteration, network, averaged weights, optimiser and the curve so far."""
+    """All that a run needs to go on: iteration, network, averaged weights, optimiser and the curve so far.
+
+    ``trained``: the network, or among several processes what averages its gradients over them.
+    """
 
     network: nn.Module
+    trained: nn.Module
     average: Weights
     optimizer: torch.optim.Adam
     iteration: int = 0
@@ -97,8 +105,9 @@ def train(
     checkpoint: Path,
     description: str,
     objective: Objective = l1,
+    group: Group = ALONE,
 ) -> tuple[Weights, list[dict[str, float]]]:
-    """Train ``network`` in place.
+    """Train ``network`` in place; every process of ``group`` must call this.
 
     Args:
         validate: network -> validation PSNR in dB; called with the averaged weights at each point of the curve.
@@ -112,17 +121,24 @@ def train(
     Raises:
         ValueError: the loss became NaN or infinite; the last good checkpoint is kept.
     """
-    state = start(compute.place_network(network), params)
+    state = start(compute.place_network(network), params, group)
     restore(state, checkpoint)
-    with Progress(params.iterations, description, initial=state.iteration) as progress:
+    if group.sum(np.array([state.iteration])) != group.size * state.iteration:
+        raise ValueError(
+            f"the processes found different checkpoints in {checkpoint}: it must be a folder that all share"
+        )
+    shown = None if group.is_writer else StringIO()
+    with Progress(params.iterations, description, initial=state.iteration, stream=shown) as progress:
         while state.iteration < params.iterations:
             num_steps = min(params.log_every, params.iterations - state.iteration)
             losses = [step(state, sampler, params, compute, objective) for _ in range(num_steps)]
-            state.curve.append(_point(state, losses, params, validate, checkpoint))
+            loss = group.sum(np.array([torch.stack(losses).mean().item()]))[0] / group.size
+            state.curve.append(_point(state, float(loss), num_steps, params, validate, checkpoint))
             progress.advance(num_steps, loss=state.curve[-1]["train_l1"], psnr=state.curve[-1]["validation_psnr"])
-            if state.iteration % params.checkpoint_every == 0:
+            if state.iteration % params.checkpoint_every == 0 and group.is_writer:
                 save(state, checkpoint)
-    shutil.rmtree(checkpoint, ignore_errors=True)
+    if group.is_writer:
+        shutil.rmtree(checkpoint, ignore_errors=True)
     return {name: value.cpu() for name, value in state.average.items()}, state.curve
 
 
@@ -138,6 +154,7 @@ def fit(
     checkpoints: Path,
     description: str,
     objective: Objective = l1,
+    group: Group = ALONE,
 ) -> tuple[Weights, list[dict[str, float]]]:
     """Train ``network`` on pairs of a mixture of degradations; the curve's validation PSNR is that of the test images.
 
@@ -146,7 +163,9 @@ def fit(
     Returns:
         As :func:`train`.
     """
-    sampler = PatchSampler(train_pairs, mixture, patch_size=params.patch_size, batch_size=params.batch_size, seed=seed)
+    sampler = PatchSampler(
+        train_pairs, mixture, patch_size=params.patch_size, batch_size=params.batch_size, seed=seed, group=group
+    )
     by_name = {name: [pair for pair in test_pairs if pair.degradation == name] for name in sorted(mixture)}
     watched = [batches(pairs[: params.validation_images], name) for name, pairs in by_name.items()]
 
@@ -154,12 +173,12 @@ def fit(
         return float(np.mean([mean_psnr(network, images, compute) for images in watched]))
 
     digests = [(pair.degradation, pair.digest()) for pair in (*train_pairs, *test_pairs)]
-    used = [asdict(params), compute.describe(), dict(mixture), seed, digests]
+    used = [asdict(params), compute.describe(), group.size, dict(mixture), seed, digests]
     digest = hashlib.sha256(json.dumps(used, sort_keys=True).encode())
     for value in network.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     checkpoint = checkpoints / digest.hexdigest()[:16]
-    return train(network, sampler, params, compute, validate, checkpoint, description, objective)
+    return train(network, sampler, params, compute, validate, checkpoint, description, objective, group)
 
 
 def mean_psnr(network: nn.Module, batches: Sequence[Batch], compute: Compute) -> float:
@@ -172,11 +191,12 @@ def mean_psnr(network: nn.Module, batches: Sequence[Batch], compute: Compute) ->
     return float(np.mean(values))
 
 
-def start(network: nn.Module, params: TrainingParams) -> TrainingState:
+def start(network: nn.Module, params: TrainingParams, group: Group = ALONE) -> TrainingState:
     """State before the first iteration."""
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     optimizer = torch.optim.Adam(network.parameters(), lr=params.learning_rate, betas=params.adam_betas)
-    return TrainingState(network, average, optimizer)
+    trained = DistributedDataParallel(network) if group.size > 1 else network
+    return TrainingState(network, trained, average, optimizer)
 
 
 def step(
@@ -185,7 +205,7 @@ def step(
     """One iteration, in place; returns the loss, a scalar on the device."""
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(state.iteration, params)
-    loss = objective(state.network, sampler, state.iteration, compute)
+    loss = objective(state.trained, sampler, state.iteration, compute)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     state.optimizer.step()
@@ -199,19 +219,19 @@ def step(
 
 def _point(
     state: TrainingState,
-    losses: list[Tensor],
+    loss: float,
+    num_steps: int,
     params: TrainingParams,
     validate: Callable[[nn.Module], float],
     checkpoint: Path,
 ) -> dict[str, float]:
-    loss = torch.stack(losses).mean().item()
     finite = math.isfinite(loss) and all(bool(torch.isfinite(value).all()) for value in state.average.values())
     if not finite:
         kept = (
             f"the last good checkpoint is kept in {checkpoint}" if checkpoint.exists() else "there is no checkpoint yet"
         )
         raise ValueError(
-            f"training diverged between iterations {state.iteration - len(losses) + 1} and {state.iteration}: "
+            f"training diverged between iterations {state.iteration - num_steps + 1} and {state.iteration}: "
             f"loss or weights are not finite; {kept}. Lower learning_rate = {params.learning_rate}"
         )
     current = {name: value.clone() for name, value in state.network.state_dict().items()}

@@ -13,6 +13,8 @@ from typing import ParamSpec
 
 import click
 
+from faig.params import unchanged_params
+
 P = ParamSpec("P")
 PATH = click.Path(path_type=Path)
 LAUNCHED = "FAIG_LAUNCHED"
@@ -25,7 +27,8 @@ def stage(function: Callable[P, None]) -> click.Command:
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            function(*args, **kwargs)
+            with unchanged_params():
+                function(*args, **kwargs)
         except (ValueError, OSError) as error:
             raise click.ClickException(str(error)) from error
 

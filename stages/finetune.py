@@ -11,10 +11,11 @@ from faig.crops import batches
 from faig.networks import load_network, save_network
 from faig.pairs import read_entries, split_pairs
 from faig.params import Seed, load_params
+from faig.processes import process_group
 from faig.seeds import derive_seed
 from faig.targets import TargetParams
 from faig.training import TrainingParams, fit, mean_psnr
-from stages.cli import checkpoint_folder, path_option, stage
+from stages.cli import checkpoint_folder, path_option, relaunched, stage
 from stages.outputs import write_csv, write_json
 
 
@@ -31,32 +32,36 @@ def main(
     target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, output: Path, metrics: Path, curve: Path
 ) -> None:
     """Fine-tune one target."""
-    settings = load_params(f"targets.{target}", TargetParams)
+    settings, wishes = load_params(f"targets.{target}", TargetParams), load_params("compute", ComputeParams)
+    if relaunched(wishes.launcher):
+        return
     params = load_params("finetune", TrainingParams)
     params = replace(params, iterations=max(1, round(params.iterations * settings.effort)))
-    compute = resolve(load_params("compute", ComputeParams))
+    compute = resolve(wishes)
     train, test = split_pairs(read_entries(pairs), hr, lr)
     network, spec = load_network(baseline)
     compute.place_network(network)
-    before = {name: mean_psnr(network, batches(test, name), compute) for name in settings.degradations}
-    weights, points = fit(
-        network,
-        train,
-        test,
-        settings.mixture,
-        params,
-        compute,
-        seed=derive_seed(load_params("seed", Seed), "finetune", target),
-        checkpoints=checkpoint_folder("finetune", target),
-        description=f"finetune {target}",
-    )
+    images = {name: batches(test, name) for name in settings.degradations}
+    before = {name: mean_psnr(network, images[name], compute) for name in images}
+    with process_group(compute.device) as group:
+        weights, points = fit(
+            network,
+            train,
+            test,
+            settings.mixture,
+            params,
+            compute,
+            seed=derive_seed(load_params("seed", Seed), "finetune", target),
+            checkpoints=checkpoint_folder("finetune", target),
+            description=f"finetune {target}",
+            group=group,
+        )
+        if not group.is_writer:
+            return
     network.load_state_dict(weights)
-    after = {name: mean_psnr(network, batches(test, name), compute) for name in settings.degradations}
+    after = {name: mean_psnr(network, images[name], compute) for name in images}
     save_network(output, spec, weights)
-    quality = {
-        name: {"psnr_baseline": before[name], "psnr_target": after[name], "gain": after[name] - before[name]}
-        for name in settings.degradations
-    }
+    quality = {n: {"psnr_baseline": old, "psnr_target": after[n], "gain": after[n] - old} for n, old in before.items()}
     write_json(metrics, {"finetune": {target: {**quality, **compute.describe()}}})
     write_csv(curve, pd.DataFrame(points))
 

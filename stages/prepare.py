@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from faig.dead_leaves import PREFIX
 from faig.images import is_image, write_png
-from faig.params import Scale, Seed, load_params
-from faig.photographs import DatasetParams, load_photographs
+from faig.params import Count, Scale, Seed, load_params
+from faig.photographs import SPLITS, DatasetParams, Source, download, list_sources, make_images, require_disjoint
+from faig.workers import for_each
 from stages.cli import complete_folder, path_option, stage
 
 
@@ -17,14 +17,24 @@ def main(output: Path) -> None:
     """Read, check and split the photographs."""
     params = load_params("dataset", DatasetParams)
     scale, seed = load_params("scale", Scale), load_params("seed", Seed)
-    splits = load_photographs(params, scale=scale, seed=seed)
+    workers = load_params("compute.workers", Count | None)
+    download(params)
+
+    def prepare(source: Source) -> tuple[Source, str, int]:
+        images, digest = make_images(source, params, scale=scale, seed=seed)
+        for name, image in images.items():
+            write_png(folder / source.split / f"{name}.png", image)
+        return source, digest, len(images)
+
     with complete_folder(output) as folder:
-        for split, images in zip(("train", "test"), splits, strict=True):
-            for name, image in images.items():
-                write_png(folder / split / f"{name}.png", image)
-    for split, images in zip(("train", "test"), splits, strict=True):
-        num_made = sum(name.startswith(PREFIX) for name in images)
-        click.echo(f"{split}: {len(images) - num_made} images of photographs, {num_made} of dead leaves")
+        done = for_each(prepare, list_sources(params), workers=workers, description="prepare")
+        require_disjoint((source, digest) for source, digest, _ in done)
+    for split in SPLITS:
+        made, taken = (
+            sum(number for source, _, number in done if source.split == split and (source.path is None) == is_made)
+            for is_made in (True, False)
+        )
+        click.echo(f"{split}: {taken} images of photographs, {made} of dead leaves")
     if params.source == "folder":
         for path in (params.folder.train, params.folder.test):
             others = sorted(other.name for other in path.iterdir() if not is_image(other))

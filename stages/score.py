@@ -16,11 +16,12 @@ from faig.params import Seed, load_params
 from faig.path import load_model
 from faig.processes import process_group
 from faig.progress import Progress
+from faig.resuming import Store
 from faig.score_table import write_scores
 from faig.scoring import num_passes, score_filters
 from faig.seeds import derive_seed
 from faig.targets import TargetParams
-from stages.cli import path_option, relaunched, stage
+from stages.cli import checkpoint_folder, path_option, relaunched, stage
 from stages.outputs import write_json
 
 
@@ -50,9 +51,10 @@ def main(target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: 
             for name in settings.degradations
         }
         generator = np.random.default_rng(derive_seed(seed, "random"))
-        shown = None if group.is_writer else StringIO()
-        with Progress(num_passes(settings), f"score {target}", stream=shown) as progress:
-            scores, checks = score_filters(model, images, settings, params, generator, group, progress.advance)
+        files = [path.read_bytes() for path in (network, baseline, pairs)]
+        store = Store.unique(checkpoint_folder("score", target), *files, params, settings, seed, compute.describe())
+        with Progress(num_passes(settings), f"score {target}", stream=None if group.is_writer else StringIO()) as bar:
+            scores, checks = score_filters(model, images, settings, params, generator, group, bar.advance, store)
         if not group.is_writer:
             return
     used = {**compute.describe(), "processes": str(group.size), "torch": version("torch")}
@@ -61,6 +63,7 @@ def main(target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: 
     write_scores(outputs["output"], model.index, scores, described)
     worst = {key: max(check[key] for check in checks.values()) for key in ("convergence_error", "nodes", "unconverged")}
     write_json(outputs["metrics"], {"score": {target: worst}})
+    store.clear()
 
 
 if __name__ == "__main__":

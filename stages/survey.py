@@ -6,7 +6,6 @@ degradation or target that params.yaml no longer names is removed, so that no st
 """
 
 import csv
-import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import click
 
 from faig.files import replacing
 from faig.params import Name, load_params
-from faig.photographs import DatasetParams, source_files
+from faig.photographs import DatasetParams, digests_of_photographs
 from stages.cli import PATH, path_option, stage
 from stages.imports import list_imports
 
@@ -38,12 +37,8 @@ def main(imports: Path, photographs: Path, by_degradation: tuple[Path, ...], by_
 
 
 def list_photographs(output: Path, dataset: DatasetParams) -> None:
-    """A row per photograph of either split."""
-    rows = [("split", "file", "sha256")]
-    for split, files in zip(("train", "test"), source_files(dataset), strict=True):
-        for path in files.values():
-            with path.open("rb") as file:
-                rows.append((split, path.name, hashlib.file_digest(file, "sha256").hexdigest()))
+    """A row per photograph of either split, or per archive that is to be downloaded."""
+    rows = [("split", "file", "sha256"), *digests_of_photographs(dataset)]
     with replacing(output) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
 

@@ -1,6 +1,5 @@
 """Synthesize the LR images of one degradation: data/lr/<degradation>/{train,test}/<name>.png."""
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import click
 from faig.degradation import degrade, image_generator, parse_operations
 from faig.images import list_images, read_image, write_png
 from faig.params import Count, Scale, Seed, load_params
+from faig.workers import for_each
 from stages.cli import complete_folder, path_option, stage
 
 
@@ -28,8 +28,9 @@ def main(degradation: str, hr: Path, output: Path) -> None:
         lr = degrade(read_image(path), operations, scale=scale, downsampling=kernel, generator=generator)
         write_png(folder / path.parent.name / path.name, lr)
 
-    with complete_folder(output) as folder, ThreadPoolExecutor(workers) as pool:
-        list(pool.map(synthesize, [path for split in ("train", "test") for path in list_images(hr / split)]))
+    with complete_folder(output) as folder:
+        images = [path for split in ("train", "test") for path in list_images(hr / split)]
+        for_each(synthesize, images, workers=workers, description=f"synthesize {degradation}")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,18 @@ class Project:
 
     def run(self, *command: str) -> str:
         """Run a command in the clone; returns what it printed."""
+        status, output = self.attempt(*command)
+        assert status == 0, f"{' '.join(command)} failed:\n{output[-4000:]}"
+        return output
+
+    def fail(self, *command: str) -> str:
+        """Run a command that must fail; returns what it printed."""
+        status, output = self.attempt(*command)
+        assert status != 0, f"{' '.join(command)} did not fail:\n{output[-4000:]}"
+        return output
+
+    def attempt(self, *command: str) -> tuple[int, str]:
+        """Run a command in the clone; returns its exit status and what it printed."""
         result = subprocess.run(
             command,
             cwd=self.folder,
@@ -41,8 +53,7 @@ class Project:
             timeout=600,
             check=False,
         )
-        assert result.returncode == 0, f"{' '.join(command)} failed:\n{result.stdout[-4000:]}"
-        return result.stdout
+        return result.returncode, result.stdout
 
     def dvc(self, chapter: str, *arguments: str) -> None:
         """Run dvc and note the stages whose commands it ran."""

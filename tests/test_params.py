@@ -2,6 +2,8 @@
 
 import copy
 import re
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from faig.params import (
     load_params,
     read_params,
     settings,
+    unchanged_params,
 )
 from faig.pipeline import PipelineParams
 from faig.training import TrainingParams
@@ -115,6 +118,31 @@ def test_the_committed_params_fit():
 )
 def test_a_value_that_does_not_fit_is_named_with_its_key(path: str, value: Any):
     assert error_of(changed(path, value)).startswith(f"params.yaml: {path} = {value!r}: ")
+
+
+def paths_of(section: dict[str, Any], parent: str = "") -> Iterator[str]:
+    """Dotted keys of all values, sections included."""
+    for key, value in section.items():
+        yield parent + key
+        if isinstance(value, dict):
+            yield from paths_of(value, f"{parent}{key}.")
+
+
+ODD = (-1, 0, 10**12, 0.5, 1e308, float("nan"), True, None, "", "../x", [], [None], {}, {"": 1}, [[0]], "${seed}")
+
+
+@pytest.mark.parametrize("path", [path for path in paths_of(COMMITTED) if not path.startswith("claims.")])
+def test_any_value_anywhere_is_taken_or_refused_by_its_key(path: str):
+    """No other exception; the message names the key, or where it contradicts another, its section."""
+    messages = []
+    for value in ODD:
+        try:
+            check("", changed(path, value), PipelineParams, source="params.yaml")
+        except ParamsError as error:
+            messages.append(str(error))
+    names = (path.rsplit(".", 1)[-1], path.split(".")[0])
+    assert [message for message in messages if not any(name in message for name in names)] == []
+    assert messages
 
 
 @pytest.mark.parametrize("path", ["sweep.ratios", "train_baseline.adam_betas"])
@@ -260,3 +288,19 @@ def test_keys_that_are_no_text_are_refused(tmp_path: Path, text: str):
     path.write_text(text)
     with pytest.raises(ParamsError, match=r"params\.yaml.*(must be text|is not valid YAML)"):
         read_params(path)
+
+
+@pytest.mark.parametrize(("key", "raises"), [("seed", True), ("network.width", True), ("scale", False)])
+def test_a_value_that_changes_after_it_was_loaded_is_noticed(tmp_path: Path, key: str, raises: bool):
+    path = write(tmp_path, "seed: 0\nnetwork: {width: 8}\nscale: 2\ncompute: {workers: 1}\n")
+
+    def stage() -> None:
+        with unchanged_params():
+            load_params("seed", Seed, path)
+            load_params("network", dict, path)
+            load_params("compute", dict, path)
+            text = path.read_text().replace("workers: 1", "workers: 2")
+            path.write_text(text.replace(f"{key.split('.')[-1]}: ", f"{key.split('.')[-1]}: 1"))
+
+    with pytest.raises(ParamsError, match="was changed while the stage ran") if raises else nullcontext():
+        stage()

@@ -1,6 +1,7 @@
 """Laws of the training patches: HR and LR show one place the same way up; batch n depends on (seed, n) alone."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from faig.degradation import area
 from faig.pairs import Pair
 from faig.patches import PatchSampler
+from faig.processes import ALONE, Group
 
 
 def random_pair(name: str, degradation: str, *, height: int = 24, width: int = 36, scale: int = 2) -> Pair:
@@ -136,3 +138,17 @@ def test_labels_name_the_degradation_of_each_patch():
     for number in range(5):
         lr, _ = sampler.batch(number)
         assert sampler.labels(number).tolist() == [image[0, 0, 0] // 10 for image in to_images(lr)]
+
+
+def test_processes_share_each_batch_out_equally():
+    pairs = [random_pair(name, degradation) for name in "ab" for degradation in ("blur", "clean")]
+    options: dict[str, Any] = {"patch_size": 12, "batch_size": 6, "seed": 0}
+    whole, *parts = (
+        PatchSampler(pairs, {"blur": 1.0, "clean": 2.0}, **options, group=group)
+        for group in (ALONE, *(Group(rank, 2, torch.device("cpu")) for rank in range(2)))
+    )
+    for rank, part in enumerate(parts):
+        for own, all_of_it in zip((*part.batch(3), part.labels(3)), (*whole.batch(3), whole.labels(3)), strict=True):
+            assert torch.equal(own, all_of_it[rank::2])
+    with pytest.raises(ValueError, match="batch_size = 5 must be a multiple of the 2 processes"):
+        PatchSampler(pairs, {"blur": 1.0}, **options | {"batch_size": 5}, group=Group(0, 2, torch.device("cpu")))

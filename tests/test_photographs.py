@@ -20,7 +20,19 @@ from faig.dead_leaves import PREFIX
 from faig.degradation import degrade, image_generator, parse_operations
 from faig.images import read_image, write_png
 from faig.params import ParamsError, check
-from faig.photographs import TEST_FILES, TRAIN_FILES, DatasetParams, Images, TileParams, load_photographs, tiles
+from faig.photographs import (
+    SPLITS,
+    TEST_FILES,
+    TRAIN_FILES,
+    DatasetParams,
+    Images,
+    TileParams,
+    digests_of_photographs,
+    list_sources,
+    make_images,
+    require_disjoint,
+    tiles,
+)
 from stages.prepare import main as prepare
 from stages.survey import list_photographs
 from stages.synthesize import main as synthesize
@@ -36,11 +48,19 @@ DEAD_LEAVES = {
 }
 
 
+ARCHIVES = {
+    split: {"url": f"https://example.org/{split}.zip", "size": 10, "sha256": 64 * digit}
+    for split, digit in (("train", "1"), ("test", "2"))
+}
+
+
 def values(place: Path, **changes: Any) -> dict[str, Any]:
     """The dataset section of params.yaml, for photographs in ``place``."""
     section: dict[str, Any] = {
         "source": "folder",
-        "folder": {"train": str(place / "train"), "test": str(place / "test"), "limit": None},
+        "folder": {"train": str(place / "train"), "test": str(place / "test")},
+        "div2k": {"folder": "none", "unpacked": str(place), **ARCHIVES},
+        "limit": None,
         "min_size": 16,
         "dead_leaves": DEAD_LEAVES,
         "test_tiles": None,
@@ -71,7 +91,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 def load(section: dict[str, Any], *, scale: int = 2) -> tuple[Images, Images]:
-    return load_photographs(params_of(section), scale=scale, seed=0)
+    """Images of train and of test, as the stage makes them one by one."""
+    params, found = params_of(section), {split: {} for split in SPLITS}
+    digests = []
+    for source in list_sources(params):
+        images, digest = make_images(source, params, scale=scale, seed=0)
+        found[source.split] |= images
+        digests.append((source, digest))
+    require_disjoint(digests)
+    return found["train"], found["test"]
 
 
 # The embedded source
@@ -134,9 +162,7 @@ def test_images_are_cropped_to_a_multiple_of_the_scale(folder: Path, scale: int)
 
 
 def test_the_limit_takes_the_first_by_name(folder: Path):
-    section = values(folder)
-    section["folder"]["limit"] = 1
-    assert [list(split) for split in load(section)] == [["a"], ["d"]]
+    assert [list(split) for split in load(values(folder, limit=1))] == [["a"], ["d"]]
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -202,6 +228,32 @@ def test_a_test_photograph_must_hold_a_tile(folder: Path):
         load(section)
 
 
+# DIV2K: what it is downloaded from is in test_downloads.py
+
+
+def test_an_unpacked_copy_is_read_as_a_folder(folder: Path):
+    found = load(values(folder, source="div2k"))
+    assert [list(split) for split in found] == [["a", "b", "c"], ["d", "e"]]
+    assert [list(split) for split in load(values(folder, source="div2k", limit=2))] == [["a", "b"], ["d", "e"]]
+
+
+def test_a_copy_that_is_not_there_is_named(folder: Path):
+    section = values(folder, source="div2k")
+    section["div2k"]["unpacked"] = str(folder / "elsewhere")
+    with pytest.raises(ValueError, match=r"elsewhere/train does not exist"):
+        load(section)
+
+
+def test_the_list_of_photographs_names_archives_before_they_are_downloaded(folder: Path):
+    section = values(folder, source="div2k")
+    assert len(digests_of_photographs(params_of(section))) == 5
+    section["div2k"]["unpacked"] = None
+    assert digests_of_photographs(params_of(section)) == [
+        ("train", "train.zip", 64 * "1"),
+        ("test", "test.zip", 64 * "2"),
+    ]
+
+
 # Tiles
 
 
@@ -228,8 +280,8 @@ def test_tiles_do_not_overlap_and_are_as_many_as_fit():
     [
         ({"source": "internet"}, "dataset.source = 'internet'"),
         ({"min_size": 0}, "dataset.min_size = 0"),
-        ({"folder": {"train": "a", "test": "b", "limit": 0}}, "dataset.folder.limit = 0"),
-        ({"folder": {"train": "a", "limit": None}}, "dataset.folder.test is missing"),
+        ({"limit": 0}, "dataset.limit = 0"),
+        ({"folder": {"train": "a"}}, "dataset.folder.test is missing"),
         ({"test_tiles": {"size": 31, "per_photograph": 1}}, "dataset.test_tiles.size = 31"),
         ({"test_tiles": {"size": 32, "per_photograph": 0}}, "dataset.test_tiles.per_photograph = 0"),
         ({"scale": 2}, "dataset.scale is not a known key"),
@@ -290,7 +342,8 @@ def require_clean_failure(result: Result, message: str, output: str) -> None:
     """One clear error, exit status 1, no traceback, nothing half-written."""
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
-    assert re.fullmatch(rf"Error: .*{message}.*\n", result.output), result.output
+    assert re.fullmatch(rf"Error: .*{message}.*", result.output.splitlines()[-1]), result.output
+    assert "Traceback" not in result.output
     assert not Path(output).exists()
     assert not list(Path().rglob("*.part"))
 
@@ -355,7 +408,7 @@ def test_a_failed_prepare_leaves_the_earlier_output(run: Run, monkeypatch: pytes
 
     monkeypatch.setattr("stages.prepare.write_png", fail_late)
     result = run(prepare, "--output", "data/hr")
-    assert (result.exit_code, result.output) == (1, "Error: disk full\n")
+    assert (result.exit_code, result.output.splitlines()[-1]) == (1, "Error: disk full")
     assert bytes_of("data/hr") == before
     assert not Path("data/hr.part").exists()
 

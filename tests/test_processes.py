@@ -1,8 +1,9 @@
-"""Laws of scoring in several processes: the same scores, and an error in one of them ends all."""
+"""Laws of scoring and training in several processes: the same results, and an error in one of them ends all."""
 
 import os
 import subprocess
 import sys
+import time
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -52,9 +53,46 @@ with process_group(compute.device) as group:
 """
 
 
-def run(launcher: list[str], output: Path, mode: str) -> subprocess.CompletedProcess[str]:
+TRAINING = """
+import os, sys
+from pathlib import Path
+import numpy as np, torch
+from conftest import TINY
+from faig.compute import Compute
+from faig.networks import build_network
+from faig.pairs import Pair
+from faig.processes import process_group
+from faig.training import TrainingParams, fit
+
+output, mode = Path(sys.argv[1]), sys.argv[2]
+generator = np.random.default_rng(0)
+images = [generator.integers(256, size=(side, side, 3), dtype=np.uint8) for side in (48, 24, 48, 24)]
+pairs = [Pair(name, "noise", images[2 * number], images[2 * number + 1]) for number, name in enumerate("ab")]
+params = TrainingParams(
+    iterations=30, batch_size=4, patch_size=16, learning_rate=1e-3, schedule="one_cycle",
+    warmup=0.1, adam_betas=(0.9, 0.99), ema_decay=0.99, log_every=5, checkpoint_every=10, validation_images=1,
+)
+compute = Compute(torch.device("cpu"), "fp32")
+with process_group(compute.device) as group:
+
+    def objective(network, sampler, number, compute):
+        if mode == "die" and group.rank == 1 and number == 17:
+            os._exit(9)
+        lr, hr = sampler.batch(number)
+        return torch.nn.functional.l1_loss(network(lr), hr)
+
+    weights, points = fit(
+        build_network(TINY, seed=1), pairs, pairs, {"noise": 1.0}, params, compute, seed=0,
+        checkpoints=output.parent / "checkpoints", description="test", objective=objective, group=group,
+    )
+    losses = np.array([point["train_l1"] for point in points])
+    np.savez(output.with_suffix(f".{group.rank}.npz"), **weights, losses=losses)
+"""
+
+
+def run(launcher: list[str], output: Path, mode: str, text: str = SCRIPT) -> subprocess.CompletedProcess[str]:
     script = output.with_suffix(".py")
-    script.write_text(SCRIPT)
+    script.write_text(text)
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
     command = [*launcher, str(script), str(output), mode]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
@@ -103,3 +141,40 @@ def test_a_launcher_that_cannot_start_or_fails_is_an_error(monkeypatch):
         relaunched("/not/there")
     with pytest.raises(ValueError, match=r"failed \(status 1\): see above"):
         relaunched("false")
+
+
+def weights_of(path: Path, rank: int) -> dict[str, np.ndarray]:
+    return dict(np.load(path.with_suffix(f".{rank}.npz")))
+
+
+@pytest.fixture(scope="module")
+def trained_by_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("two") / "two"
+    result = run(TORCHRUN, output, "work", TRAINING)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("30/30") == 1
+    return output
+
+
+def test_two_processes_train_as_one_does(trained_by_two, tmp_path):
+    """Each takes half of each batch. Sums of gradients are rounded otherwise, which Adam's division enlarges."""
+    assert run([sys.executable], tmp_path / "one", "work", TRAINING).returncode == 0
+    alone, first, second = weights_of(tmp_path / "one", 0), weights_of(trained_by_two, 0), weights_of(trained_by_two, 1)
+    for name, values in alone.items():
+        np.testing.assert_array_equal(second[name], first[name])
+        np.testing.assert_allclose(first[name], values, rtol=1e-3, atol=1e-5)
+    assert list((trained_by_two.parent / "checkpoints").iterdir()) == []
+
+
+def test_training_ends_with_the_process_that_dies_and_goes_on_in_the_next_run(trained_by_two, tmp_path):
+    began = time.monotonic()
+    result = run(TORCHRUN, tmp_path / "broken", "die", TRAINING)
+    assert time.monotonic() - began < 60
+    assert result.returncode != 0
+    assert "exitcode: 9" in result.stderr
+    assert not list(tmp_path.glob("*.npz"))
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1
+    assert run(TORCHRUN, tmp_path / "resumed", "work", TRAINING).returncode == 0
+    resumed, whole = weights_of(tmp_path / "resumed", 0), weights_of(trained_by_two, 0)
+    for name, values in whole.items():
+        np.testing.assert_array_equal(resumed[name], values)

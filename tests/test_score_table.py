@@ -1,5 +1,7 @@
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from faig.filters import FilterIndex, Layer, discovered
@@ -74,3 +76,31 @@ def test_an_error_while_writing_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="filter numbers"):
         write_scores(tmp_path / "bad.parquet", INDEX, {Key("faig", "blur"): np.zeros(30)}, {})
     assert not list(tmp_path.iterdir())
+
+
+def rewritten(path, change, **options):
+    """The same table with changed columns."""
+    table = pq.read_table(path)
+    columns = {name: table[name] for name in table.column_names} | change(table)
+    pq.write_table(pa.table(columns, schema=table.schema), path, **{"row_group_size": 24, **options})
+
+
+@pytest.mark.parametrize("bad", [24, -1, 0])
+def test_filters_that_are_no_ranking_are_refused(path, bad):
+    """Out of range, or one twice."""
+
+    def change(table):
+        filters = table["filter"].to_numpy().copy()
+        filters[int(np.flatnonzero(filters == 5)[0])] = bad
+        return {"filter": pa.array(filters)}
+
+    rewritten(path, change)
+    with pytest.raises(ValueError, match="does not rank each filter once"):
+        read_discovered(path, 0.1, 24)
+
+
+@pytest.mark.parametrize("options", [{"row_group_size": 48}, {"write_statistics": False}])
+def test_row_groups_of_several_rankings_are_refused(path, options):
+    rewritten(path, lambda _: {}, **options)
+    with pytest.raises(ValueError, match="is not a score table: a row group"):
+        read_discovered(path, 0.1, 24)

@@ -6,6 +6,7 @@ from faig.attribution import ScoreParams, discriminate, faig
 from faig.crops import CropParams
 from faig.processes import Group
 from faig.quadrature import QuadratureParams
+from faig.resuming import NOTHING, Store
 from faig.score_table import Key
 from faig.scoring import METHODS, num_passes, score_filters
 from faig.targets import TargetParams
@@ -49,3 +50,40 @@ def test_a_lone_degradation_is_contrasted_with_clean(model, by_degradation):
         for name in ("blur", "clean")
     }
     np.testing.assert_allclose(rankings[Key("faig", "blur")], discriminate(means, "blur", "share"), rtol=1e-9)
+
+
+def scored(model, by_degradation, store: Store) -> dict[Key, np.ndarray]:
+    generator = np.random.default_rng(0)
+    return score_filters(model, by_degradation, BOTH, PARAMS, generator, GROUP, lambda _: None, store)[0]
+
+
+def test_scoring_goes_on_after_the_last_image(model, by_degradation, tmp_path, monkeypatch):
+    """Stopped in any image, then started again: the same bits, and no image is scored twice."""
+    expected = scored(model, by_degradation, NOTHING)
+    calls = []
+
+    def counted(*arguments):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return faig(*arguments)
+
+    monkeypatch.setattr("faig.scoring.faig", counted)
+    store = Store(tmp_path / "store")
+    with pytest.raises(KeyboardInterrupt):
+        scored(model, by_degradation, store)
+    found = scored(model, by_degradation, store)
+    assert len(calls) == 2 * 3 + 1
+    for key, scores in expected.items():
+        np.testing.assert_array_equal(found[key], scores)
+    store.clear()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_kept_and_is_damaged_is_computed_anew(tmp_path):
+    store = Store(tmp_path)
+    assert store.get("a", lambda: {"scores": np.arange(3)})["scores"].tolist() == [0, 1, 2]
+    assert store.get("a", lambda: pytest.fail("was kept"))["scores"].tolist() == [0, 1, 2]
+    for content in (b"", (tmp_path / "a.npz").read_bytes()[:-50], b"no archive"):
+        (tmp_path / "a.npz").write_bytes(content)
+        assert store.get("a", lambda: {"scores": np.arange(4)})["scores"].tolist() == [0, 1, 2, 3]

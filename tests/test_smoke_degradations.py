@@ -1,22 +1,33 @@
-"""Adding a degradation to the pipeline and removing it, in a fresh clone on the smoke preset with two targets.
+"""Sharing results, adding a degradation and removing it, in a fresh clone on the smoke preset with two targets.
 
 One story, told once by the fixture ``story``; each test is about one chapter.
 """
 
+import sys
+from pathlib import Path
+
 import pytest
 from project import ALWAYS, Project, commit, expand, smoke_project
+from ssh_server import ssh_server
 
 TARGETS = ["blind", "noise"]
 
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Run everything, with jpeg added, and with jpeg removed; each chapter starts where the last one ended."""
+    """Run everything, share it, add jpeg, and remove jpeg; each chapter starts where the last one ended."""
+    folder = tmp_path_factory.mktemp("shared")
     project = smoke_project(tmp_path_factory)
     project.edit_params("  blur:\n    mixture: {blur: 1}\n    attribute: [blur]\n    effort: 0.2\n", "")
     project.dvc("first", "repro")
     project.kept["first"] = project.results()
     commit(project)
+    with ssh_server(folder) as (port, key, home):
+        project.environment["HOME"] = str(home)
+        url = f"ssh://somebody@127.0.0.1:{port}{folder}/far"
+        project.kept["far"] = share(project, folder / "from_far", "far", url, "keyfile", str(key))
+    project.kept["near"] = share(project, folder / "from_near", "near", str(folder / "near"))
+    project.kept["damaged"] = pull_damaged(project, folder)
     project.edit_params("degradations:\n", "degradations:\n  jpeg:\n    - downsample\n    - jpeg: {quality: 20}\n")
     project.edit_params("mixture: {clean: 2.0, ", "mixture: {clean: 2.0, jpeg: 1.0, ")
     project.dvc("jpeg added", "repro")
@@ -26,6 +37,44 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.kept["jpeg removed"] = project.results()
     project.dvc("still removed", "repro")
     return project
+
+
+def share(project: Project, folder: Path, remote: str, url: str, *settings: str) -> Project:
+    """Push the results to a remote; a colleague clones into ``folder``, pulls, and runs the pipeline."""
+    dvc = (sys.executable, "-m", "dvc")
+    project.run(*dvc, "remote", "add", "--default", "--force", remote, url)
+    if settings:
+        project.run(*dvc, "remote", "modify", remote, *settings)
+    commit(project)
+    project.run(*dvc, "push")
+    colleague = Project(folder, project.environment)
+    project.run("git", "clone", "-q", ".", str(folder))
+    colleague.run(*dvc, "pull")
+    colleague.dvc("pulled", "repro")
+    colleague.kept["pulled"] = colleague.results()
+    return colleague
+
+
+def pull_damaged(project: Project, folder: Path) -> str:
+    """Damage the largest object of the near remote, and pull into another clone; returns what was printed."""
+    largest = max(
+        (path for path in (folder / "near").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
+    )
+    largest.chmod(0o644)
+    largest.write_bytes(b"?" + largest.read_bytes()[1:])
+    project.run("git", "clone", "-q", ".", str(folder / "damaged"))
+    return Project(folder / "damaged", project.environment).fail(sys.executable, "-m", "dvc", "pull")
+
+
+@pytest.mark.parametrize("remote", ["near", "far"])
+def test_a_colleague_pulls_and_has_nothing_to_run(story: Project, remote: str):
+    """Over SSH from afar."""
+    assert story.kept[remote].ran["pulled"] == ALWAYS
+    assert story.kept[remote].kept["pulled"] == story.kept["first"]
+
+
+def test_a_damaged_object_is_noticed(story: Project):
+    assert "corrupted" in story.kept["damaged"]
 
 
 def test_adding_a_degradation_runs_only_what_it_affects(story: Project):

@@ -1,0 +1,233 @@
+"""What a run of params.yaml as it stands will take: ``make plan`` or ``python -m tools.plan --faster 100``.
+
+Seconds per training iteration, per gradient of a crop, per restored pixel and per synthesized megapixel are measured
+here, with the network of params.yaml on made-up images, in about half a minute; each stage's time is its share of
+those. ``--faster``: how many times faster another device trains, for the same table there.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+import numpy as np
+from PIL import Image
+
+from faig.attribution import integrate
+from faig.compute import resolve
+from faig.crops import Batch
+from faig.dead_leaves import dead_leaves_names
+from faig.degradation import degrade, parse_operations
+from faig.images import read_image, write_png
+from faig.masking import restore
+from faig.networks import NetworkSpec, build_network
+from faig.pairs import Pair
+from faig.params import PARAMS_FILE, check, read_params
+from faig.patches import PatchSampler
+from faig.path import PathModel
+from faig.photographs import SPLITS, list_photographs
+from faig.pipeline import PipelineParams
+from faig.progress import format_duration
+from faig.quadrature import END_POINT
+from faig.retraining import CONTROLS
+from faig.scoring import METHODS
+from faig.tensors import to_tensor
+from faig.training import TrainingParams, start, step
+
+DIV2K_SIZE, DIV2K_NUMBERS = 2040 * 1356, (800, 100)
+"""Pixels of a DIV2K photograph, typically, and how many there are."""
+PNG_BYTES = 2.0
+"""Per pixel of a photograph as PNG, about."""
+PROCESS = 0.6
+"""GiB of a stage before it reads anything."""
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Images:
+    """HR images of a split: how many, and their pixels."""
+
+    number: int
+    pixels: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a stage takes: seconds on the device, seconds that no device speeds up, GiB of memory."""
+
+    device: float
+    rest: float = 3.0
+    memory: float = PROCESS
+
+
+def photographs(params: PipelineParams) -> tuple[Images, Images]:
+    """HR images of train and test, from their files' headers; DIV2K's typical ones where it is not there yet."""
+    dataset, found = params.dataset, {}
+    if dataset.source == "div2k" and not dataset.div2k.unpacked:
+        sizes = {s: [DIV2K_SIZE] * min(n, dataset.limit or n) for s, n in zip(SPLITS, DIV2K_NUMBERS, strict=True)}
+    else:
+        sizes = {split: [] for split in SPLITS}
+        for split, path in list_photographs(dataset):
+            with Image.open(path) as image:
+                sizes[split].append(image.width * image.height)
+    if dataset.source == "embedded":
+        sizes["train"] += [dataset.dead_leaves.size**2 for _ in dead_leaves_names(dataset.dead_leaves)]
+    if tile := dataset.test_tiles:
+        counts = [min(tile.per_photograph, size // tile.size**2) for size in sizes["test"]]
+        sizes["test"] = [tile.size**2] * sum(counts)
+    for split in SPLITS:
+        found[split] = Images(len(sizes[split]), sum(sizes[split]))
+    return found["train"], found["test"]
+
+
+def median_seconds(function: Callable[[], object], repeats: int = 3) -> float:
+    """Of calls after a first one."""
+    function()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+class Rates:
+    """Measured seconds of each kind of work."""
+
+    def __init__(self, params: PipelineParams) -> None:
+        self.params = params
+        self.compute = resolve(params.compute)
+        self.spec = NetworkSpec(params=params.network, scale=params.scale)
+        generator = np.random.default_rng(0)
+        side = 32 * params.scale * 4
+        self.hr = generator.integers(256, size=(side, side, 3), dtype=np.uint8)
+        self.lr = np.ascontiguousarray(self.hr[:: params.scale, :: params.scale])
+
+    def training(self, training: TrainingParams) -> float:
+        """Seconds per iteration."""
+        pair = Pair("made", "clean", self.hr, self.lr)
+        size, number = training.patch_size, training.batch_size
+        sampler = PatchSampler([pair], {"clean": 1.0}, patch_size=size, batch_size=number, seed=0)
+        state = start(self.compute.place_network(build_network(self.spec)), training)
+        return median_seconds(lambda: step(state, sampler, training, self.compute), repeats=5)
+
+    def gradient(self, size: int) -> float:
+        """Seconds per image of ``size`` x ``size`` HR pixels and node of a path integral."""
+        model = self._model(for_gradients=True)
+        side = min(size // self.params.scale, len(self.lr))
+        crop, truth = (
+            to_tensor(self.lr[:side, :side]),
+            to_tensor(self.hr[: side * self.params.scale, : side * self.params.scale]),
+        )
+        seconds = median_seconds(lambda: integrate(model, crop, truth, END_POINT))
+        return seconds * size**2 / (side * self.params.scale) ** 2
+
+    def restoring(self) -> float:
+        """Seconds per HR pixel."""
+        model = self._model(for_gradients=False)
+        batch = Batch(("made",), to_tensor(self.lr), to_tensor(self.hr))
+        return median_seconds(lambda: restore(model, model.target, [batch])) / (self.hr.shape[0] * self.hr.shape[1])
+
+    def synthesis(self, name: str) -> float:
+        """Seconds per HR pixel of reading, degrading and writing."""
+        operations = parse_operations(f"degradations.{name}", self.params.degradations[name])
+        kernel, scale = self.params.downsampling, self.params.scale
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "hr.png")
+            write_png(path, self.hr)
+
+            def synthesize() -> None:
+                generator = np.random.default_rng(0)
+                lr = degrade(read_image(path), operations, scale=scale, downsampling=kernel, generator=generator)
+                write_png(path.with_name("lr.png"), lr)
+
+            return median_seconds(synthesize) / (self.hr.shape[0] * self.hr.shape[1])
+
+    def _model(self, *, for_gradients: bool) -> PathModel:
+        compute = self.compute.for_gradients() if for_gradients else self.compute
+        first, second = (build_network(self.spec, seed) for seed in (0, 1))
+        return PathModel(first, first.state_dict(), second.state_dict(), compute)
+
+
+def estimate(params: PipelineParams) -> dict[str, Estimate]:
+    """What each stage takes, by its name."""
+    rates = Rates(params)
+    train, test = photographs(params)
+    workers = params.compute.workers or 2
+    pixel, areas = rates.restoring(), (1 + 1 / params.scale**2)
+    found = {"prepare": Estimate(0, (train.pixels + test.pixels) * rates.synthesis("clean") / workers)}
+    for name in params.degradations:
+        found[f"synthesize@{name}"] = Estimate(0, (train.pixels + test.pixels) * rates.synthesis(name) / workers)
+
+    def memory(degradations: int) -> float:
+        pixels = train.pixels + test.pixels
+        return PROCESS + 3 * pixels * (1 + degradations / params.scale**2) / GIB
+
+    found["train_baseline"] = Estimate(
+        params.train_baseline.iterations * rates.training(params.train_baseline), memory=memory(1)
+    )
+    iteration = rates.training(params.finetune)
+    crops = [(params.score.images.num, params.score.images.size)]
+    if params.dataset.source == "embedded":
+        crops.append((params.score.dead_leaves.num, params.score.dead_leaves.size))
+    node = sum(number * rates.gradient(size) for number, size in crops)
+    for name, target in params.targets.items():
+        kinds, wanted, inputs = len(target.contrasted), len(target.attribute), len(target.degradations)
+        found[f"finetune@{name}"] = Estimate(
+            params.finetune.iterations * target.effort * iteration, memory=memory(len(target.mixture))
+        )
+        nodes = params.score.quadrature.num_nodes
+        found[f"score@{name}"] = Estimate(node * (kinds * (nodes + 2) + wanted * nodes), memory=2 * PROCESS)
+        rankings = 3 * wanted + 2 + params.score.num_random
+        restored = inputs * test.pixels * pixel
+        found[f"mask@{name}"] = Estimate(restored * (2 + rankings) * 1.2)
+        swept = sum(
+            {"random": params.score.num_random}.get(m, 1 if "change" in m else wanted) for m in params.sweep.methods
+        )
+        found[f"sweep@{name}"] = Estimate(restored * (2 + swept * len(params.sweep.ratios)))
+    predict = params.predict
+    classes, target = len(predict.classes), params.targets[predict.target]
+    size, wanted = predict.calibration.size, len(target.attribute)
+    tested = test.pixels + predict.calibration.num * size**2
+    crop = rates.gradient(size) / size**2
+    found["attribute_crops"] = Estimate(classes * tested * crop * (predict.num_nodes + 1))
+    found["predict"] = Estimate(classes * tested * pixel * (1 + wanted))
+    inputs = len(params.targets[params.modulate.target].degradations)
+    points = wanted * len(params.modulate.curve) * inputs + len(params.modulate.grid) ** min(wanted, 2)
+    found["modulate"] = Estimate(points * test.pixels * pixel)
+    trainings = wanted * (len(CONTROLS) + 2) * params.retrain.replicates * params.retrain.training.iterations
+    found["retrain"] = Estimate(trainings * rates.training(params.retrain.training), memory=memory(wanted))
+    branches = params.compare_branches
+    found["compare_branches"] = Estimate(
+        2.1 * branches.replicates * branches.training.iterations * rates.training(branches.training),
+        memory=memory(inputs),
+    )
+    methods = len([name for name in params.compare_predictors.methods if name in METHODS])
+    found["compare_predictors"] = Estimate(methods * classes * tested * pixel * (1 + wanted), memory=memory(classes))
+    levels = sum(len(each.values) for each in params.severity.levels.values())
+    found["severity"] = Estimate(levels * test.pixels * pixel * (1 + wanted))
+    disk = PNG_BYTES * (train.pixels + test.pixels) * (1 + len(params.degradations) * (areas - 1)) / GIB
+    click.echo(f"disk: {2 * disk:.1f} GiB, DVC's cache included", err=True)
+    return found
+
+
+@click.command()
+@click.option("--faster", type=float, default=None, help="how many times faster another device is than this one")
+def main(faster: float | None) -> None:
+    """Print time and memory of each stage of a run from scratch."""
+    params = check("", read_params(), PipelineParams, source=str(PARAMS_FILE))
+    found = estimate(params)
+    click.echo(f"{'stage':24} {'here':>10} {f'{faster:g} x faster' if faster else '':>14} {'memory':>10}")
+    for name, each in found.items():
+        there = format_duration(each.device / faster + each.rest) if faster else ""
+        click.echo(f"{name:24} {format_duration(each.device + each.rest):>10} {there:>14} {each.memory:>6.1f} GiB")
+    total = sum(each.device + each.rest for each in found.values())
+    there = format_duration(sum(each.device / faster + each.rest for each in found.values())) if faster else ""
+    click.echo(f"{'all':24} {format_duration(total):>10} {there:>14} {max(e.memory for e in found.values()):>6.1f} GiB")
+
+
+if __name__ == "__main__":
+    main()
