@@ -144,36 +144,6 @@ def predictors(root: Path) -> str:
     return table(("predictor", "three classes", "four classes", "AUROC of clean, blur, noise, blur_noise"), rows)
 
 
-def presets(root: Path) -> str:
-    """Gain of the blind target and what masking its filters removes, under each preset."""
-    found = read_json(root / "benchmarks/results/presets.json")["presets"]
-    rows = []
-    for name, values in found.items():
-        for degradation, masked_values in values["faig"].items():
-            gain = values["finetune"][degradation]["gain"]
-            random = values["random"][degradation]
-            row = (f"`{name}`" if degradation == next(iter(values["faig"])) else "", degradation, f"{gain:+.2f} dB")
-            if "removed" in masked_values:
-                keys = [key for key in ("removed", "collateral") if key in masked_values]
-                row += (*(share(masked_values, key, low=True) for key in keys), f"{100 * random:.0f} %")
-            else:
-                row += ("gain too small", "", "")
-            rows.append(row)
-    heads = ("preset", "degradation", "gain", "its filters remove", "and of another gain", "as many at random remove")
-    return table(heads, rows)
-
-
-def selectivity(root: Path) -> str:
-    """The matrix of the preset with four attributed degradations: filters masked for one, share lost on another."""
-    found = read_json(root / "benchmarks/results/presets.json")["presets"]["degradations"]["faig"]
-    inputs = list(found)
-    rows = [
-        (f"{name}", *(f"{100 * values['lost_share'][on]:.0f} %" if on in values["lost_share"] else "" for on in inputs))
-        for name, values in found.items()
-    ]
-    return table(("filters masked", *(f"lost on {name}" for name in inputs)), rows)
-
-
 def costs(root: Path) -> str:
     """Speed and memory beside the rivals'."""
     scoring, scaling, parquet = (
@@ -216,8 +186,6 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "retraining": retraining,
     "conditions": conditions,
     "predictors": predictors,
-    "presets": presets,
-    "selectivity": selectivity,
     "costs": costs,
 }
 
