@@ -6,7 +6,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from faig.tensors import to_tensor
 
 RESULTS = Path(__file__).parent / "results"
 DEGRADATIONS = ("blur", "noise")
-Weights = dict[str, Tensor]
+Weights = Mapping[str, Tensor]
 
 
 def compute(precision: str = "auto") -> Compute:

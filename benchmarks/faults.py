@@ -29,6 +29,9 @@ NOBODY = 65534
 """Whom all commands run as where root starts this: nothing is unreadable to root."""
 INSTANT = ("survey", "check")
 """Stages too short to be hit."""
+CODE = ("faig/masking.py", '"""Masking: ', '"""To mask: ')
+PARAMS = ("params.yaml", "mask_ratio: 0.03", "mask_ratio: 0.3")
+"""File, and what is changed in it while a stage runs that uses it."""
 
 
 @dataclass
@@ -257,20 +260,14 @@ def main(kills: int, seed: int) -> None:
             )
         faults += [
             ("disk full", lambda: fill_disk(project, "prepare")),
-            ("disk full", lambda: fill_disk(project, "score@blind")),
+            ("disk full", lambda: fill_disk(project, "synthesize@noise")),
             ("input not readable", lambda: hide(project, "data/networks/blind.safetensors", "mask@blind")),
             ("input not readable", lambda: hide(project, "data/pairs/blur.csv", "score@blur")),
             ("result damaged", lambda: damage(project, "data/scores/blind.parquet")),
             ("result damaged", lambda: damage(project, "data/networks/baseline.safetensors")),
             ("cached object damaged", lambda: damage_cache(project, "data/scores/blur.parquet")),
-            (
-                "code changed meanwhile",
-                lambda: change_meanwhile(project, "faig/masking.py", "def mask", "def mask", "mask@blind"),
-            ),
-            (
-                "params changed meanwhile",
-                lambda: change_meanwhile(project, "params.yaml", "mask_ratio: 0.03", "mask_ratio: 0.3", "mask@blind"),
-            ),
+            ("code changed meanwhile", lambda: change_meanwhile(project, *CODE, "mask@blind")),
+            ("params changed meanwhile", lambda: change_meanwhile(project, *PARAMS, "mask@blind")),
             ("two runs at once", lambda: run_twice(project, "finetune@blind")),
         ]
         for name, fault in faults:
