@@ -173,7 +173,7 @@ def load_network(path: Path) -> tuple[nn.Module, NetworkSpec]:
             spec = check(HEADER_KEY, json.loads(header), NetworkSpec, source=f"{path}: header")
             _check_shapes({name: file.get_slice(name).get_shape() for name in file.keys()}, spec, where=str(path))  # noqa: SIM118
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, json.JSONDecodeError, ParamsError) as error:
+    except (SafetensorError, json.JSONDecodeError, RecursionError, ParamsError) as error:
         raise ValueError(f"{path} is not a weights file of this project: {error}") from error
     network = _skeleton(spec)
     network.load_state_dict(weights, assign=True)

@@ -83,7 +83,7 @@ def read_entries(path: Path) -> list[PairEntry]:
     """
     if not path.is_file():
         raise ValueError(f"{path} does not exist: run the stage that writes it first (`dvc repro`)")
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
         rows = [tuple(row) for row in csv.reader(file)]
     if not rows or rows[0] != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
         raise ValueError(f"{path} is not a list of pairs: expected the columns {', '.join(COLUMNS)}")

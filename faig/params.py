@@ -75,7 +75,7 @@ def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
         raise ParamsError(f"{path} does not exist: run from the project's folder")
     try:
         params = deepcopy(_parse(path.read_text(encoding="utf-8")))
-    except (YAMLError, UnicodeDecodeError, TypeError) as error:  # TypeError: a list or mapping as a key
+    except (YAMLError, UnicodeDecodeError, RecursionError, TypeError) as error:  # TypeError: a list as a key
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(params, dict):
         raise ParamsError(f"{path} must hold a mapping of keys to values, not a {type(params).__name__}")

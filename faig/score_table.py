@@ -126,7 +126,7 @@ def _open(path: Path) -> pq.ParquetFile:
         raise ValueError(f"{path} does not exist: run the stage that writes it first (`dvc repro`)")
     try:
         file = pq.ParquetFile(path)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path} is not a Parquet file: {error}") from error
     schema = file.schema_arrow
     if schema.remove_metadata() != SCHEMA or METADATA_KEY not in (schema.metadata or {}):
