@@ -94,7 +94,8 @@ def measure(
             networks[content] = (mask(model.target, model.baseline, model.index, filters), [])
         networks[content][1].append(key)
     reference = {name: restore(model, model.target, batches) for name, batches in inputs.items()}
-    rows, values = [], {}
+    rows: list[tuple[Key, str, str]] = []
+    qualities: dict[str, list[np.ndarray]] = {}
     for weights, keys in networks.values():
         for name, batches in inputs.items():
             outputs = reference[name] if weights is model.target else restore(model, weights, batches)
@@ -102,11 +103,14 @@ def measure(
                 values = {"psnr": psnr(sr, batch.hr, border)}
                 if full:
                     values |= {"ssim": ssim(sr, batch.hr, border), "gradient_distance": gradient_distance(sr, target)}
-                images = pd.DataFrame({"image": batch.names, **{key: value.numpy() for key, value in values.items()}})
-                rows += [images.assign(input=name, **vars(key)) for key in keys]
+                for key in keys:
+                    rows += [(key, name, image) for image in batch.names]
+                    for column, value in values.items():
+                        qualities.setdefault(column, []).append(value.numpy())
             advance(1)
-    first = ["method", "degradation", "replicate", "input", "image"]
-    return pd.concat(rows, ignore_index=True).reindex(columns=[*first, *values])
+    columns = {column: [getattr(key, column) for key, *_ in rows] for column in ("method", "degradation", "replicate")}
+    columns |= {"input": [name for _, name, _ in rows], "image": [image for *_, image in rows]}
+    return pd.DataFrame(columns | {column: np.concatenate(values) for column, values in qualities.items()})
 
 
 def num_networks(chosen: Mapping[Key, np.ndarray]) -> int:
