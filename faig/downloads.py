@@ -1,5 +1,6 @@
 """Archives of photographs from the network: downloaded once, in pieces if need be, checked, and unpacked safely."""
 
+import fcntl
 import hashlib
 import http.client
 import shutil
@@ -7,7 +8,8 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -87,6 +89,15 @@ def fetch(archive: ArchiveParams, folder: Path, *, pause: Callable[[float], None
     return path
 
 
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Wait until no other process is at work in ``folder``, and keep others waiting."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _go_on(archive: ArchiveParams, partial: Path, bar: Progress) -> None:
     """Append what is missing to ``partial``, from the start where the server knows no ranges."""
     done = _length(partial)
@@ -109,17 +120,20 @@ def _go_on(archive: ArchiveParams, partial: Path, bar: Progress) -> None:
 def unpack(path: Path, folder: Path) -> Path:
     """The folder with the images of a zip, all in it directly: unpacked if it is not there, whole or not at all.
 
+    A folder that does not hold the zip's names and sizes is unpacked again.
+
     Raises:
         ValueError: the file is no zip, holds something else than images in one folder, or is suspiciously large when
             unpacked; or the disk is too full.
     """
-    if folder.is_dir():
-        return folder
     partial = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         with zipfile.ZipFile(path) as archive:
             entries = _images_in(archive, path)
+            sizes = {name: entry.file_size for name, entry in entries.items()}
+            if folder.is_dir() and {each.name: each.stat().st_size for each in folder.iterdir()} == sizes:
+                return folder
             _require_space(path.parent, sum(entry.file_size for entry in entries.values()), path.name)
             partial.mkdir(parents=True)
             with Progress(len(entries), f"unpack {path.name}", unit="images") as bar:
@@ -127,6 +141,7 @@ def unpack(path: Path, folder: Path) -> Path:
                     with archive.open(entry) as source, (partial / name).open("xb") as target:
                         shutil.copyfileobj(source, target)  # at most file_size bytes; a wrong checksum is an error
                     bar.advance()
+        shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise ValueError(f"{path} cannot be unpacked: {error}") from error

@@ -13,10 +13,14 @@ def free_memory() -> int:
     """Bytes that this process could still take: of the machine, or of its container where that has less."""
     free = psutil.virtual_memory().available
     try:
-        limit, used = ((CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        limit, used, listed = ((CGROUP / name).read_text() for name in ("memory.max", "memory.current", "memory.stat"))
     except OSError:  # no container, or an older kernel's
         return free
-    return free if limit == "max" else min(free, max(int(limit) - int(used), 0))
+    if limit.strip() == "max":
+        return free
+    parts = dict(line.split() for line in listed.splitlines())
+    files = int(parts.get("inactive_file", 0)) + int(parts.get("active_file", 0))  # copies that can be let go
+    return min(free, max(int(limit) - int(used) + files, 0))
 
 
 def require_memory(needed: int, what: str, remedy: str) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, fields
@@ -101,8 +102,10 @@ def read_pairs(entries: Iterable[PairEntry], hr: Path, lr: Path) -> list[Pair]:
     digests: dict[Path, str] = {}
     for entry, (photograph, inputs) in zip(listed, places, strict=True):
         digests |= {photograph: entry.hr_sha256, inputs: entry.lr_sha256}
-    needed = sum(num_bytes(path) for path in digests)
-    require_memory(needed, f"{len(digests)} decoded images", "lower dataset.limit in params.yaml")
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # each of which reads them all
+    needed = processes * sum(num_bytes(path) for path in digests)
+    what = f"{len(digests)} decoded images" + (f" in {processes} processes" if processes > 1 else "")
+    require_memory(needed, what, "lower dataset.limit in params.yaml")
     with ThreadPoolExecutor() as pool:
         images = dict(zip(digests, pool.map(_read_listed, digests, digests.values()), strict=True))
     return [
@@ -134,6 +137,8 @@ def num_bytes(path: Path) -> int:
     try:
         with Image.open(path) as image:
             return 3 * image.width * image.height
+    except PermissionError:
+        raise
     except (OSError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} is not the file that was listed: run `dvc repro` again") from error
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from skimage import data as bundled
 
 from faig.dead_leaves import PREFIX, DeadLeavesParams, dead_leaves, dead_leaves_names
-from faig.downloads import ArchiveParams, fetch, unpack
+from faig.downloads import ArchiveParams, exclusive, fetch, unpack
 from faig.images import crop_to_multiple, list_images, read_image
 from faig.params import Count, settings
 
@@ -104,8 +104,9 @@ def download(params: DatasetParams) -> None:
         ValueError: it cannot be had, or is damaged.
     """
     if params.source == "div2k" and params.div2k.unpacked is None:
-        for archive in (params.div2k.train, params.div2k.test):
-            unpack(fetch(archive, params.div2k.folder), params.div2k.folder / Path(archive.name).stem)
+        with exclusive(params.div2k.folder):
+            for archive in (params.div2k.train, params.div2k.test):
+                unpack(fetch(archive, params.div2k.folder), params.div2k.folder / Path(archive.name).stem)
 
 
 def list_photographs(params: DatasetParams) -> list[tuple[str, Path]]:

@@ -1,7 +1,6 @@
 """Parts of a long computation, kept on disk so that a run that was killed goes on where it was."""
 
 import hashlib
-import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -45,11 +44,6 @@ class Store:
         with replacing(path) as partial, partial.open("wb") as file:
             np.savez(file, **result)  # pyright: ignore[reportArgumentType]
         return result
-
-    def clear(self) -> None:
-        """Delete what is kept."""
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 NOTHING = Store(None)

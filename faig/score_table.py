@@ -102,7 +102,7 @@ def read_discovered(
                 if len(filters) != num_filters:
                     raise ValueError(f"{path} ranks {len(filters)} filters, but the network has {num_filters}")
                 if not np.array_equal(np.sort(filters), np.arange(num_filters)):
-                    raise ValueError(f"{path} does not rank each filter once: score again (`dvc repro --force`)")
+                    raise ValueError(f"{path} does not rank each filter once: delete it and run `dvc repro`")
                 found[key] = filters[: num_discovered(len(filters), ratio)]
     return found
 

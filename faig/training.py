@@ -7,7 +7,6 @@ Several processes share each batch equally and average their gradients.
 import hashlib
 import json
 import math
-import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -111,7 +110,8 @@ def train(
 
     Args:
         validate: network -> validation PSNR in dB; called with the averaged weights at each point of the curve.
-        checkpoint: folder of this run's checkpoint; must be unique to its settings and data; removed at the end.
+        checkpoint: folder of this run's checkpoint; must be unique to its settings and data. It stays: whoever calls
+            this deletes it when the results are safe.
         description: what the progress line calls the run.
 
     Returns:
@@ -135,10 +135,9 @@ def train(
             loss = group.sum(np.array([torch.stack(losses).mean().item()]))[0] / group.size
             state.curve.append(_point(state, float(loss), num_steps, params, validate, checkpoint))
             progress.advance(num_steps, loss=state.curve[-1]["train_l1"], psnr=state.curve[-1]["validation_psnr"])
-            if state.iteration % params.checkpoint_every == 0 and group.is_writer:
+            due = state.iteration % params.checkpoint_every == 0 or state.iteration == params.iterations
+            if due and group.is_writer:
                 save(state, checkpoint)
-    if group.is_writer:
-        shutil.rmtree(checkpoint, ignore_errors=True)
     return {name: value.cpu() for name, value in state.average.items()}, state.curve
 
 
@@ -155,13 +154,13 @@ def fit(
     description: str,
     objective: Objective = l1,
     group: Group = ALONE,
-) -> tuple[Weights, list[dict[str, float]]]:
+) -> tuple[Weights, list[dict[str, float]], Path]:
     """Train ``network`` on pairs of a mixture of degradations; the curve's validation PSNR is that of the test images.
 
     The first ``validation_images`` test images of each degradation are watched; nothing is chosen by them.
 
     Returns:
-        As :func:`train`.
+        As :func:`train`, and the folder of the run's checkpoint, within ``checkpoints``.
     """
     sampler = PatchSampler(
         train_pairs, mixture, patch_size=params.patch_size, batch_size=params.batch_size, seed=seed, group=group
@@ -178,7 +177,8 @@ def fit(
     for value in network.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     checkpoint = checkpoints / digest.hexdigest()[:16]
-    return train(network, sampler, params, compute, validate, checkpoint, description, objective, group)
+    weights, curve = train(network, sampler, params, compute, validate, checkpoint, description, objective, group)
+    return weights, curve, checkpoint
 
 
 def mean_psnr(network: nn.Module, batches: Sequence[Batch], compute: Compute) -> float:

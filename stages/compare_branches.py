@@ -14,7 +14,7 @@ from faig.params import Scale, Seed, load_params
 from faig.seeds import derive_seed
 from faig.targets import TargetParams
 from faig.training import fit, l1
-from stages.cli import checkpoint_folder, path_option, stage
+from stages.cli import checkpoint_folder, delete_afterwards, path_option, stage
 from stages.outputs import write_json, write_parquet
 
 
@@ -43,7 +43,7 @@ def main(hr: Path, lr: Path, pairs: Path, baseline: Path, output: Path, metrics:
         for name, (network, loss) in networks.items():
             size = params.flops_size
             sizes[name] = {"parameters": num_parameters(network), "gflops": num_flops(network, size) / 1e9}
-            weights, _ = fit(
+            weights, _, checkpoint = fit(
                 network,
                 train,
                 test,
@@ -55,6 +55,7 @@ def main(hr: Path, lr: Path, pairs: Path, baseline: Path, output: Path, metrics:
                 description=f"train {name}, replicate {replicate}",
                 objective=loss,
             )
+            delete_afterwards(checkpoint)
             network.load_state_dict(weights)
             table = measure(network, inputs, compute, border=border)
             tables.append(table.assign(network=name, replicate=replicate))

@@ -15,7 +15,7 @@ from faig.processes import process_group
 from faig.seeds import derive_seed
 from faig.targets import TargetParams
 from faig.training import TrainingParams, fit, mean_psnr
-from stages.cli import checkpoint_folder, path_option, relaunched, stage
+from stages.cli import checkpoint_folder, delete_afterwards, path_option, relaunched, stage
 from stages.outputs import write_csv, write_json
 
 
@@ -40,11 +40,10 @@ def main(
     compute = resolve(wishes)
     train, test = split_pairs(read_entries(pairs), hr, lr)
     network, spec = load_network(baseline)
-    compute.place_network(network)
     images = {name: batches(test, name) for name in settings.degradations}
-    before = {name: mean_psnr(network, images[name], compute) for name in images}
     with process_group(compute.device) as group:
-        weights, points = fit(
+        before = {name: mean_psnr(compute.place_network(network), images[name], compute) for name in images}
+        weights, points, checkpoint = fit(
             network,
             train,
             test,
@@ -58,6 +57,7 @@ def main(
         )
         if not group.is_writer:
             return
+    delete_afterwards(checkpoint)
     network.load_state_dict(weights)
     after = {name: mean_psnr(network, images[name], compute) for name in images}
     save_network(output, spec, weights)

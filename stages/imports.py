@@ -5,8 +5,10 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.cli import complete_folder
+from faig.files import complete_folder
 
+LISTS = Path("data/imports")
+"""Where the pipeline keeps the lists."""
 PACKAGES = ("faig", "stages")
 """Folders of the project's own modules, beside params.yaml."""
 
@@ -22,9 +24,13 @@ def list_imports(output: Path) -> None:
         raise ValueError("stages/ holds no script: run this in the project's folder")
     with complete_folder(output) as folder:
         for script in scripts:
-            digests = {module: hashlib.sha256(module.read_bytes()).hexdigest() for module in closure(script)}
-            lines = [f"{digests[module]} {module.as_posix()}\n" for module in sorted(digests)]
-            (folder / f"{script.stem}.txt").write_text("".join(lines), encoding="utf-8")
+            (folder / f"{script.stem}.txt").write_text(listed(script), encoding="utf-8")
+
+
+def listed(script: Path) -> str:
+    """A line per module that a script imports, and itself: digest and path."""
+    digests = {module: hashlib.sha256(module.read_bytes()).hexdigest() for module in closure(script)}
+    return "".join(f"{digests[module]} {module.as_posix()}\n" for module in sorted(digests))
 
 
 def closure(script: Path) -> set[Path]:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
+from faig.files import complete_folder
 from faig.images import is_image, write_png
 from faig.params import Count, Scale, Seed, load_params
 from faig.photographs import SPLITS, DatasetParams, Source, download, list_sources, make_images, require_disjoint
 from faig.workers import for_each
-from stages.cli import complete_folder, path_option, stage
+from stages.cli import path_option, stage
 
 
 @stage

@@ -17,7 +17,7 @@ from faig.retraining import RetrainParams, measure, summarize, train_only, train
 from faig.score_table import read_discovered
 from faig.seeds import derive_seed
 from faig.training import fit
-from stages.cli import checkpoint_folder, path_option, stage
+from stages.cli import checkpoint_folder, delete_afterwards, path_option, stage
 from stages.outputs import write_json, write_parquet
 
 
@@ -46,7 +46,7 @@ def main(hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, scores:
         for variant in trained_variants(model.index, found, params.replicates, generator):
             start, _ = load_network(baseline)
             train_only(start, model.index, variant.filters)
-            weights, _ = fit(
+            weights, _, checkpoint = fit(
                 start,
                 train,
                 test,
@@ -57,8 +57,8 @@ def main(hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, scores:
                 checkpoints=checkpoint_folder("retrain", variant.digest()),
                 description=f"retrain {variant.name} filters for {name}, replicate {variant.replicate}",
             )
-            own = {part: compute.cast(value) for part, value in weights.items()}
-            networks.append((variant.name, variant.replicate, own))
+            delete_afterwards(checkpoint)
+            networks.append((variant.name, variant.replicate, {part: compute.cast(weights[part]) for part in weights}))
         tables.append(measure(model, networks, batches(test, name), border=border).assign(degradation=name))
         results[name] = summarize(tables[-1], params, np.random.default_rng(derive_seed(seed, "bootstrap")))
     retraining_chart(results, outputs["chart"])

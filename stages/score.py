@@ -21,7 +21,7 @@ from faig.score_table import write_scores
 from faig.scoring import num_passes, score_filters
 from faig.seeds import derive_seed
 from faig.targets import TargetParams
-from stages.cli import checkpoint_folder, path_option, relaunched, stage
+from stages.cli import checkpoint_folder, delete_afterwards, path_option, relaunched, stage
 from stages.outputs import write_json
 
 
@@ -57,13 +57,13 @@ def main(target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: 
             scores, checks = score_filters(model, images, settings, params, generator, group, bar.advance, store)
         if not group.is_writer:
             return
+    delete_afterwards(store.folder)
     used = {**compute.describe(), "processes": str(group.size), "torch": version("torch")}
     described = {"target": target, "settings": asdict(params), **asdict(settings), "checks": checks}
     described |= {"images": list(map(asdict, places + leaves)), "computed_with": used}
     write_scores(outputs["output"], model.index, scores, described)
     worst = {key: max(check[key] for check in checks.values()) for key in ("convergence_error", "nodes", "unconverged")}
     write_json(outputs["metrics"], {"score": {target: worst}})
-    store.clear()
 
 
 if __name__ == "__main__":

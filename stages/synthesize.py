@@ -6,10 +6,11 @@ from typing import Any
 import click
 
 from faig.degradation import degrade, image_generator, parse_operations
+from faig.files import complete_folder
 from faig.images import list_images, read_image, write_png
 from faig.params import Count, Scale, Seed, load_params
 from faig.workers import for_each
-from stages.cli import complete_folder, path_option, stage
+from stages.cli import path_option, stage
 
 
 @stage

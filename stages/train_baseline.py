@@ -13,7 +13,7 @@ from faig.processes import process_group
 from faig.seeds import derive_seed
 from faig.targets import CLEAN
 from faig.training import TrainingParams, fit, mean_psnr
-from stages.cli import checkpoint_folder, path_option, relaunched, stage
+from stages.cli import checkpoint_folder, delete_afterwards, path_option, relaunched, stage
 from stages.outputs import write_csv, write_json
 
 
@@ -34,7 +34,7 @@ def main(hr: Path, lr: Path, output: Path, metrics: Path, curve: Path) -> None:
     train, test = split_pairs(list_pairs(hr, lr, [CLEAN]), hr, lr)
     network = build_network(spec, seed)
     with process_group(compute.device) as group:
-        weights, points = fit(
+        weights, points, checkpoint = fit(
             network,
             train,
             test,
@@ -48,6 +48,7 @@ def main(hr: Path, lr: Path, output: Path, metrics: Path, curve: Path) -> None:
         )
         if not group.is_writer:
             return
+    delete_afterwards(checkpoint)
     network.load_state_dict(weights)
     quality = mean_psnr(network, batches(test, CLEAN), compute)
     save_network(output, spec, weights)

@@ -238,8 +238,12 @@ def test_a_zip_s_images_lie_in_one_folder_and_are_unpacked_once(tmp_path: Path):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
         name.removeprefix("pictures/"): content for name, content in PICTURES.items()
     }
-    (tmp_path / "a.zip").unlink()
+    times = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert unpack(tmp_path / "a.zip", folder) == folder
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == times
+    next(iter(times)).unlink()
+    unpack(tmp_path / "a.zip", folder)
+    assert set(folder.iterdir()) == set(times)
 
 
 def linked() -> bytes:

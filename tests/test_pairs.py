@@ -146,6 +146,10 @@ def test_images_that_would_not_fit_into_memory_are_refused_before_they_are_read(
     monkeypatch.setattr("faig.memory.free_memory", lambda: needed - 1)
     with pytest.raises(ValueError, match=r"9 decoded images need 0\.0 GiB of memory.*dataset\.limit"):
         read_pairs(entries, *folders)
+    monkeypatch.setattr("faig.memory.free_memory", lambda: 2 * needed - 1)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # both of which read them
+    with pytest.raises(ValueError, match="9 decoded images in 2 processes need"):
+        read_pairs(entries, *folders)
 
 
 @pytest.mark.parametrize(("limit", "expected"), [("max", 1000), ("500", 400), ("50", 0), (None, 1000)])
@@ -154,5 +158,6 @@ def test_a_container_s_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("faig.memory.psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
     if limit is not None:
         (tmp_path / "memory.max").write_text(f"{limit}\n")
-        (tmp_path / "memory.current").write_text("100\n")
+        (tmp_path / "memory.current").write_text("150\n")
+        (tmp_path / "memory.stat").write_text("anon 100\ninactive_file 20\nactive_file 30\n")
     assert free_memory() == expected

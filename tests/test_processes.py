@@ -81,7 +81,7 @@ with process_group(compute.device) as group:
         lr, hr = sampler.batch(number)
         return torch.nn.functional.l1_loss(network(lr), hr)
 
-    weights, points = fit(
+    weights, points, _ = fit(
         build_network(TINY, seed=1), pairs, pairs, {"noise": 1.0}, params, compute, seed=0,
         checkpoints=output.parent / "checkpoints", description="test", objective=objective, group=group,
     )
@@ -163,7 +163,6 @@ def test_two_processes_train_as_one_does(trained_by_two, tmp_path):
     for name, values in alone.items():
         np.testing.assert_array_equal(second[name], first[name])
         np.testing.assert_allclose(first[name], values, rtol=1e-3, atol=1e-5)
-    assert list((trained_by_two.parent / "checkpoints").iterdir()) == []
 
 
 def test_training_ends_with_the_process_that_dies_and_goes_on_in_the_next_run(trained_by_two, tmp_path):

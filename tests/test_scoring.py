@@ -76,8 +76,6 @@ def test_scoring_goes_on_after_the_last_image(model, by_degradation, tmp_path, m
     assert len(calls) == 2 * 3 + 1
     for key, scores in expected.items():
         np.testing.assert_array_equal(found[key], scores)
-    store.clear()
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_was_kept_and_is_damaged_is_computed_anew(tmp_path):

@@ -15,9 +15,10 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
+from faig.files import complete_folder
 from faig.params import read_params
 from stages import check as check_stage
-from stages.cli import checkpoint_folder, complete_folder, path_option, stage
+from stages.cli import checkpoint_folder, delete_afterwards, path_option, stage
 from stages.imports import list_imports
 from stages.outputs import write_csv, write_json, write_parquet
 from stages.survey import main as survey
@@ -146,9 +147,54 @@ def test_a_path_option_is_required_and_gives_a_path(tmp_path: Path):
 
 def test_checkpoints_lie_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.delenv("FAIG_CHECKPOINTS", raising=False)
-    assert checkpoint_folder("finetune", "blind") == Path(".ckpt/finetune/blind")
+    assert checkpoint_folder("finetune", "blind").parent == Path(".ckpt/finetune/blind")
     monkeypatch.setenv("FAIG_CHECKPOINTS", str(tmp_path))
-    assert checkpoint_folder("finetune", "blind") == tmp_path / "finetune" / "blind"
+    assert checkpoint_folder("finetune", "blind").parent == tmp_path / "finetune" / "blind"
+
+
+def test_other_code_takes_up_no_checkpoint(code: Path):
+    before = checkpoint_folder("finetune", "blind")
+    assert checkpoint_folder("finetune", "blind") == before
+    with (code / "faig" / "patches.py").open("a", encoding="utf-8") as module:
+        module.write("# a remark\n")
+    assert checkpoint_folder("finetune", "blind") != before
+
+
+@pytest.mark.parametrize("error", [None, ValueError("disk full")])
+def test_a_checkpoint_goes_when_all_is_well(tmp_path: Path, error: Exception | None):
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+
+    @stage
+    def main() -> None:
+        delete_afterwards(folder)
+        if error:
+            raise error
+
+    assert run(main).exit_code == (1 if error else 0)
+    assert folder.exists() == bool(error)
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile", "never", "by hand"])
+def test_code_that_changes_while_dvc_runs_it_is_an_error(code: Path, monkeypatch: pytest.MonkeyPatch, when: str):
+    list_imports(Path("data/imports"))
+    if when != "by hand":
+        monkeypatch.setenv("DVC_STAGE", "mask@blind")
+
+    def change() -> None:
+        with (code / "faig" / "masking.py").open("a", encoding="utf-8") as module:
+            module.write("# a remark\n")
+
+    def main() -> None:
+        if when == "meanwhile":
+            change()
+
+    main.__module__ = "stages.mask"
+    if when in ("before", "by hand"):
+        change()
+    result = run(stage(main))
+    assert result.exit_code == (1 if when in ("before", "meanwhile") else 0)
+    assert ("code that stages/mask.py imports was changed" in result.output) == (result.exit_code == 1)
 
 
 @pytest.mark.parametrize("name", STAGES)

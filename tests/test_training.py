@@ -242,9 +242,14 @@ def test_a_state_is_restored_as_it_was_saved(tmp_path: Path):
     assert step(state, sampler, params, CPU) == step(other, sampler, params, CPU)
 
 
-def test_the_checkpoint_goes_when_the_run_is_done(tmp_path: Path):
-    run(tmp_path / "deep" / "run")
-    assert not (tmp_path / "deep" / "run").exists()
+def test_a_run_that_is_done_is_not_run_again_until_its_checkpoint_is_deleted(tmp_path: Path):
+    """Its results may be lost before they are written."""
+    weights, curve = run(tmp_path / "deep" / "run")
+    broken = BrokenSampler(PAIRS, {"clean": 1.0}, patch_size=16, batch_size=2, seed=0)
+    broken.first_bad = 0
+    again, same = run(tmp_path / "deep" / "run", sampler=broken)
+    assert serialize(again) == serialize(weights)
+    assert same == curve
 
 
 class BrokenSampler(PatchSampler):
@@ -332,7 +337,6 @@ def test_an_interrupted_fit_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     weights = fit_once(tmp_path / "undisturbed")
     assert len(interrupted_fit(tmp_path / "run", monkeypatch)) == 1
     assert serialize(fit_once(tmp_path / "run")) == serialize(weights)
-    assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_only_degradations_of_the_mixture_are_trained_on(tmp_path: Path):
