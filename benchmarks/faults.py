@@ -29,7 +29,7 @@ NOBODY = 65534
 """Whom all commands run as where root starts this: nothing is unreadable to root."""
 INSTANT = ("survey", "check")
 """Stages too short to be hit."""
-CODE = ("faig/masking.py", '"""Masking: ', '"""To mask: ')
+CODE = ("faig/masking.py", "lost = {name: target[name] - values", "lost = {name: values - target[name]")
 PARAMS = ("params.yaml", "mask_ratio: 0.03", "mask_ratio: 0.3")
 """File, and what is changed in it while a stage runs that uses it."""
 
@@ -110,9 +110,9 @@ class Project:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a fault did: whether an error said so, results left half-written, whether all came back."""
+    """What a fault did: whether an error said so (None: none is due), results half-written, whether all came back."""
 
-    said: bool
+    said: bool | None
     half_written: int
     recovered: bool
 
@@ -123,7 +123,7 @@ def kill(project: Project, stage: str, share: float) -> Outcome:
     time.sleep(share * (project.seconds[stage] + 1))  # DVC itself starts within a second
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    return Outcome(True, len(project.half_written()), project.recovers())
+    return Outcome(None, len(project.half_written()), project.recovers())
 
 
 def fail(project: Project, stage: str, expected: str, restore: Callable[[], object]) -> Outcome:
@@ -137,8 +137,8 @@ def fail(project: Project, stage: str, expected: str, restore: Callable[[], obje
     return Outcome(said, left, project.recovers())
 
 
-def fill_disk(project: Project, stage: str) -> Outcome | None:
-    """Leave 64 KiB on a small file system that holds the results; None where none can be mounted."""
+def fill_disk(project: Project, stage: str, *outputs: str) -> Outcome | None:
+    """Leave 64 KiB on a small file system that holds the results, but the stage's; None where none can be mounted."""
     data, kept = project.folder / "data", project.folder / "kept"
     size = 2 * sum(path.stat().st_size for path in data.rglob("*")) + 2**22
     data.rename(kept)
@@ -152,6 +152,8 @@ def fill_disk(project: Project, stage: str) -> Outcome | None:
     try:
         shutil.copytree(kept, data, dirs_exist_ok=True)
         _give(data)
+        for output in outputs:  # DVC deletes them first, which would make room
+            shutil.rmtree(data / output)
         filler = data / "filler"
         with filler.open("wb") as file:
             file.write(bytes(max(shutil.disk_usage(data).free - 2**16, 0)))
@@ -180,7 +182,7 @@ def damage(project: Project, path: str) -> Outcome:
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    return Outcome(True, 0, project.recovers())
+    return Outcome(None, 0, project.recovers())
 
 
 def damage_cache(project: Project, path: str) -> Outcome:
@@ -191,9 +193,10 @@ def damage_cache(project: Project, path: str) -> Outcome:
     damage_bytes[len(damage_bytes) // 2] ^= 1
     cached.chmod(0o644)
     cached.write_bytes(damage_bytes)
+    cached.chmod(0o444)  # as DVC leaves it
     _give(cached)
     (project.folder / path).unlink()
-    return Outcome(True, 0, project.recovers())
+    return Outcome(None, 0, project.recovers())
 
 
 def change_meanwhile(project: Project, path: str, old: str, new: str, stage: str) -> Outcome:
@@ -205,9 +208,10 @@ def change_meanwhile(project: Project, path: str, old: str, new: str, stage: str
     process = project.force(stage)
     time.sleep(0.8 * (project.seconds[stage] + 1))
     file.write_text(text.replace(old, new), encoding="utf-8")
-    process.communicate()
+    output, _ = process.communicate()
     file.write_text(text, encoding="utf-8")
-    return Outcome(True, len(project.half_written()), project.recovers())
+    said = process.returncode != 0 and "changed while the stage ran" in output
+    return Outcome(said, len(project.half_written()), project.recovers())
 
 
 def run_twice(project: Project, stage: str) -> Outcome:
@@ -259,8 +263,8 @@ def main(kills: int, seed: int) -> None:
                 ("killed at a random moment", lambda stage=str(stage), share=share: kill(project, stage, share))
             )
         faults += [
-            ("disk full", lambda: fill_disk(project, "prepare")),
-            ("disk full", lambda: fill_disk(project, "synthesize@noise")),
+            ("disk full", lambda: fill_disk(project, "prepare", "hr")),
+            ("disk full", lambda: fill_disk(project, "synthesize@noise", "lr/noise")),
             ("input not readable", lambda: hide(project, "data/networks/blind.safetensors", "mask@blind")),
             ("input not readable", lambda: hide(project, "data/pairs/blur.csv", "score@blur")),
             ("result damaged", lambda: damage(project, "data/scores/blind.parquet")),
@@ -278,7 +282,7 @@ def main(kills: int, seed: int) -> None:
     results: dict[str, Any] = {
         name: {
             "times": len(outcomes),
-            "clear": sum(outcome.said for outcome in outcomes),
+            "clear": None if outcomes[0].said is None else sum(bool(outcome.said) for outcome in outcomes),
             "half_written": sum(outcome.half_written for outcome in outcomes),
             "recovered": sum(outcome.recovered for outcome in outcomes),
         }

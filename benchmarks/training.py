@@ -55,7 +55,7 @@ class Patches(Dataset[tuple[Tensor, Tensor]]):
 @click.option("--batch-size", default=16)
 @click.option("--patch-size", default=64)
 @click.option("--images", default=8)
-@click.option("--iterations", default=10, help="of each, per turn")
+@click.option("--iterations", default=20, help="of each, per turn")
 @click.option("--repeats", default=3)
 def main(width: int, depth: int, batch_size: int, patch_size: int, images: int, iterations: int, repeats: int) -> None:
     """Measure and write results/training.json."""
@@ -87,13 +87,12 @@ def main(width: int, depth: int, batch_size: int, patch_size: int, images: int, 
             pairs.append(Pair(str(number), "blur", *pixels))
         sampler = PatchSampler(pairs, {"blur": 1.0}, patch_size=patch_size, batch_size=batch_size, seed=0)
         state = start(compute.place_network(build_network(spec)), params)
-        length = batch_size * (iterations + 1) * (repeats + 1)
-        loader = iter(DataLoader(Patches(folder, images, patch_size, length), batch_size, num_workers=2))
+        patches = Patches(folder, images, patch_size, batch_size * iterations)
         network = plain.place_network(build_network(spec))
         optimizer = torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.9, 0.99))
 
-        def rival_step() -> Tensor:
-            lr, hr = (plain.place(batch) for batch in next(loader))
+        def rival_step(batch: list[Tensor]) -> Tensor:
+            lr, hr = (plain.place(part) for part in batch)
             optimizer.zero_grad()
             loss = functional.l1_loss(network(lr), hr)
             loss.backward()
@@ -104,7 +103,8 @@ def main(width: int, depth: int, batch_size: int, patch_size: int, images: int, 
             return torch.stack([step(state, sampler, params, compute) for _ in range(iterations)]).mean().item()
 
         def rival() -> float:
-            return torch.stack([rival_step() for _ in range(iterations)]).mean().item()
+            loader = DataLoader(patches, batch_size, num_workers=2)  # its workers end with the turn
+            return torch.stack([rival_step(batch) for batch in loader]).mean().item()
 
         ours()
         rival()

@@ -9,7 +9,7 @@ from conftest import ROOT
 from faig.params import check, read_params
 from faig.pipeline import PipelineParams
 from presets.apply import apply_preset
-from tools.plan import DIV2K_NUMBERS, DIV2K_SIZE, estimate, photographs
+from tools.plan import DIV2K_NUMBERS, DIV2K_SIZE, disk, estimate, photographs
 
 INSTANT = {"survey", "check", "pair", "compare_targets", "claims"}
 
@@ -39,6 +39,19 @@ def test_images_are_counted_from_their_headers(smoke: dict[str, Any]):
     train, test = photographs(params_of(smoke))
     assert train.number == 11 + smoke["dataset"]["dead_leaves"]["num_images"]
     assert (test.number, test.pixels) == (4 * 2, 4 * 2 * 64**2)
+
+
+def test_more_photographs_take_more_memory_and_disk_and_twice_the_iterations_twice_the_time(smoke: dict[str, Any]):
+    values = copy.deepcopy(smoke)
+    values["dataset"] |= {"source": "div2k", "limit": 10}
+    few, least = estimate(params_of(values)), disk(params_of(values))
+    values["dataset"]["limit"] = 20
+    values["finetune"]["iterations"] *= 100
+    many, most = estimate(params_of(values)), disk(params_of(values))
+    for stage in ("finetune@blind", "score@blind", "predict", "retrain"):
+        assert many[stage].memory > few[stage].memory + 0.05
+    assert 20 < many["finetune@blind"].device / few["finetune@blind"].device < 500  # both measured
+    assert most > least > 7  # the archives and what they hold
 
 
 @pytest.mark.parametrize("limit", [None, 10])

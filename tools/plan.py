@@ -102,7 +102,9 @@ class Rates:
         self.compute = resolve(params.compute)
         self.spec = NetworkSpec(params=params.network, scale=params.scale)
         generator = np.random.default_rng(0)
-        side = 32 * params.scale * 4
+        trainings = (params.train_baseline, params.finetune, params.retrain.training, params.compare_branches.training)
+        least = max(training.patch_size for training in trainings)
+        side = params.scale * max(128, -(-least // params.scale))
         self.hr = generator.integers(256, size=(side, side, 3), dtype=np.uint8)
         self.lr = np.ascontiguousarray(self.hr[:: params.scale, :: params.scale])
 
@@ -157,7 +159,7 @@ def estimate(params: PipelineParams) -> dict[str, Estimate]:
     rates = Rates(params)
     train, test = photographs(params)
     workers = params.compute.workers or 2
-    pixel, areas = rates.restoring(), (1 + 1 / params.scale**2)
+    pixel = rates.restoring()
     found = {"prepare": Estimate(0, (train.pixels + test.pixels) * rates.synthesis("clean") / workers)}
     for name in params.degradations:
         found[f"synthesize@{name}"] = Estimate(0, (train.pixels + test.pixels) * rates.synthesis(name) / workers)
@@ -165,6 +167,10 @@ def estimate(params: PipelineParams) -> dict[str, Estimate]:
     def memory(degradations: int) -> float:
         pixels = train.pixels + test.pixels
         return PROCESS + 3 * pixels * (1 + degradations / params.scale**2) / GIB
+
+    def inputs_of(section: str) -> int:
+        """Degradations of the target that a section names."""
+        return len(params.targets[getattr(params, section).target].degradations)
 
     found["train_baseline"] = Estimate(
         params.train_baseline.iterations * rates.training(params.train_baseline), memory=memory(1)
@@ -177,10 +183,12 @@ def estimate(params: PipelineParams) -> dict[str, Estimate]:
     for name, target in params.targets.items():
         kinds, wanted, inputs = len(target.contrasted), len(target.attribute), len(target.degradations)
         found[f"finetune@{name}"] = Estimate(
-            params.finetune.iterations * target.effort * iteration, memory=memory(len(target.mixture))
+            params.finetune.iterations * target.effort * iteration, memory=memory(inputs)
         )
         nodes = params.score.quadrature.num_nodes
-        found[f"score@{name}"] = Estimate(node * (kinds * (nodes + 2) + wanted * nodes), memory=2 * PROCESS)
+        found[f"score@{name}"] = Estimate(
+            node * (kinds * (nodes + 2) + wanted * nodes), memory=PROCESS + memory(inputs)
+        )
         rankings = 3 * wanted + 2 + params.score.num_random
         restored = inputs * test.pixels * pixel
         found[f"mask@{name}"] = Estimate(restored * (2 + rankings) * 1.2)
@@ -193,33 +201,44 @@ def estimate(params: PipelineParams) -> dict[str, Estimate]:
     size, wanted = predict.calibration.size, len(target.attribute)
     tested = test.pixels + predict.calibration.num * size**2
     crop = rates.gradient(size) / size**2
-    found["attribute_crops"] = Estimate(classes * tested * crop * (predict.num_nodes + 1))
-    found["predict"] = Estimate(classes * tested * pixel * (1 + wanted))
-    inputs = len(params.targets[params.modulate.target].degradations)
-    points = wanted * len(params.modulate.curve) * inputs + len(params.modulate.grid) ** min(wanted, 2)
+    found["attribute_crops"] = Estimate(classes * tested * crop * (predict.num_nodes + 1), memory=memory(classes))
+    found["predict"] = Estimate(classes * tested * pixel * (1 + wanted), memory=memory(classes))
+    points = wanted * len(params.modulate.curve) * inputs_of("modulate") + len(params.modulate.grid) ** min(wanted, 2)
     found["modulate"] = Estimate(points * test.pixels * pixel)
     trainings = wanted * (len(CONTROLS) + 2) * params.retrain.replicates * params.retrain.training.iterations
-    found["retrain"] = Estimate(trainings * rates.training(params.retrain.training), memory=memory(wanted))
+    found["retrain"] = Estimate(
+        trainings * rates.training(params.retrain.training), memory=memory(inputs_of("retrain"))
+    )
     branches = params.compare_branches
     found["compare_branches"] = Estimate(
         2.1 * branches.replicates * branches.training.iterations * rates.training(branches.training),
-        memory=memory(inputs),
+        memory=memory(inputs_of("compare_branches")),
     )
     methods = len([name for name in params.compare_predictors.methods if name in METHODS])
     found["compare_predictors"] = Estimate(methods * classes * tested * pixel * (1 + wanted), memory=memory(classes))
     levels = sum(len(each.values) for each in params.severity.levels.values())
     found["severity"] = Estimate(levels * test.pixels * pixel * (1 + wanted))
-    disk = PNG_BYTES * (train.pixels + test.pixels) * (1 + len(params.degradations) * (areas - 1)) / GIB
-    click.echo(f"disk: {2 * disk:.1f} GiB, DVC's cache included", err=True)
     return found
+
+
+def disk(params: PipelineParams) -> float:
+    """GiB of the images, in the workspace and in DVC's cache, and of what is downloaded, packed and unpacked."""
+    pixels = sum(images.pixels for images in photographs(params))
+    made = 2 * PNG_BYTES * pixels * (1 + len(params.degradations) / params.scale**2)
+    dataset = params.dataset
+    fetched = dataset.source == "div2k" and dataset.div2k.unpacked is None
+    return (made + (2 * (dataset.div2k.train.size + dataset.div2k.test.size) if fetched else 0)) / GIB
 
 
 @click.command()
 @click.option("--faster", type=float, default=None, help="how many times faster another device is than this one")
 def main(faster: float | None) -> None:
     """Print time and memory of each stage of a run from scratch."""
-    params = check("", read_params(), PipelineParams, source=str(PARAMS_FILE))
-    found = estimate(params)
+    try:
+        params = check("", read_params(), PipelineParams, source=str(PARAMS_FILE))
+        found = estimate(params)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
     click.echo(f"{'stage':24} {'here':>10} {f'{faster:g} x faster' if faster else '':>14} {'memory':>10}")
     for name, each in found.items():
         there = format_duration(each.device / faster + each.rest) if faster else ""
@@ -227,6 +246,7 @@ def main(faster: float | None) -> None:
     total = sum(each.device + each.rest for each in found.values())
     there = format_duration(sum(each.device / faster + each.rest for each in found.values())) if faster else ""
     click.echo(f"{'all':24} {format_duration(total):>10} {there:>14} {max(e.memory for e in found.values()):>6.1f} GiB")
+    click.echo(f"disk: {disk(params):.1f} GiB, DVC's cache included")
 
 
 if __name__ == "__main__":
