@@ -27,7 +27,7 @@ def main(name: str, workspace: Path) -> None:
 
 
 def collect(workspace: Path) -> dict[str, Any]:
-    """Gains, shares lost, predictions and verdicts of one finished run."""
+    """Gains, shares lost and predictions of one finished run."""
 
     def read(name: str) -> dict[str, Any]:
         return json.loads((workspace / f"metrics/{name}.json").read_text(encoding="utf-8"))
@@ -48,7 +48,6 @@ def collect(workspace: Path) -> dict[str, Any]:
         "faig": masked["faig"],
         "random": {name: values.get("removed") for name, values in masked["random"].items()},
         "accuracy": {key: value for key, value in predict.items() if key.startswith("accuracy")},
-        "claims": {name: values["verdict"] for name, values in read("claims")["claims"].items()},
     }
 
 
