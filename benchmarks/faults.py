@@ -25,8 +25,6 @@ import numpy as np
 from common import write
 
 ROOT = Path(__file__).resolve().parents[1]
-NOBODY = 65534
-"""Whom all commands run as where root starts this: nothing is unreadable to root."""
 INSTANT = ("survey", "check")
 """Stages too short to be hit."""
 CODE = ("faig/masking.py", "lost = {name: target[name] - values", "lost = {name: values - target[name]")
@@ -51,7 +49,6 @@ class Project:
             "DVC_SITE_CACHE_DIR": str(self.folder.parent / "site"),
             "MPLCONFIGDIR": str(self.folder.parent / "matplotlib"),
         }
-        other = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
         return subprocess.Popen(
             words,
             cwd=self.folder,
@@ -61,7 +58,6 @@ class Project:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            **other,
         )
 
     def run(self, *words: str) -> tuple[int, str]:
@@ -151,7 +147,6 @@ def fill_disk(project: Project, stage: str, *outputs: str) -> Outcome | None:
         return None
     try:
         shutil.copytree(kept, data, dirs_exist_ok=True)
-        _give(data)
         for output in outputs:  # DVC deletes them first, which would make room
             shutil.rmtree(data / output)
         filler = data / "filler"
@@ -164,11 +159,12 @@ def fill_disk(project: Project, stage: str, *outputs: str) -> Outcome | None:
         subprocess.run(["umount", str(data)], check=True)
         data.rmdir()
         kept.rename(data)
-        _give(project.folder / "data")
 
 
-def hide(project: Project, path: str, stage: str) -> Outcome:
-    """Take the permission to read an input away."""
+def hide(project: Project, path: str, stage: str) -> Outcome | None:
+    """Take the permission to read an input away; None for root, to whom nothing is unreadable."""
+    if os.geteuid() == 0:
+        return None
     file = project.folder / path
     mode = file.stat().st_mode
     file.chmod(0)
@@ -194,7 +190,6 @@ def damage_cache(project: Project, path: str) -> Outcome:
     cached.chmod(0o644)
     cached.write_bytes(damage_bytes)
     cached.chmod(0o444)  # as DVC leaves it
-    _give(cached)
     (project.folder / path).unlink()
     return Outcome(None, 0, project.recovers())
 
@@ -235,14 +230,7 @@ def clone(folder: Path) -> Project:
         [sys.executable, "-m", "presets.apply", "smoke"], cwd=project.folder, check=True, capture_output=True
     )
     folder.chmod(0o755)
-    _give(folder)
     return project
-
-
-def _give(path: Path) -> None:
-    if os.geteuid() == 0:
-        for each in (path, *path.rglob("*")):
-            os.lchown(each, NOBODY, NOBODY)
 
 
 @click.command()

@@ -2,7 +2,8 @@
 
 DVC does not follow Python imports: each stage depends on its script's list, so it runs again when a module of the list
 changes, and only then. The photographs lie outside of DVC: ``prepare`` depends on their list. What belonged to a
-degradation or target that params.yaml no longer names is removed, so that no stage takes it up.
+degradation or target that params.yaml no longer names is removed, so that no stage takes it up, and so is what a killed
+run left half-written.
 """
 
 import csv
@@ -22,18 +23,20 @@ from stages.imports import list_imports
 @stage
 @path_option("imports", "folder of lists, one per module in stages/: each module's digest and path")
 @path_option("photographs", "split, file name and SHA-256 of each photograph, CSV")
+@click.option("--results", multiple=True, type=PATH, help="folder in which nothing half-written is to stay")
 @click.option("--by-degradation", multiple=True, type=PATH, help="folder with one entry per degradation")
 @click.option("--by-target", multiple=True, type=PATH, help="folder with one entry per target, and the baseline's")
-def main(imports: Path, photographs: Path, by_degradation: tuple[Path, ...], by_target: tuple[Path, ...]) -> None:
+def main(imports: Path, photographs: Path, **folders: tuple[Path, ...]) -> None:
     """List modules and photographs, and remove stale results."""
     list_imports(imports)
     list_photographs(photographs, load_params("dataset", DatasetParams))
-    for folders, names in (
-        (by_degradation, set(load_params("degradations", dict[Name, Any]))),
-        (by_target, {*load_params("targets", dict[Name, Any]), "baseline"}),
-    ):
-        for folder in folders:
-            remove_stale(folder, names)
+    for path in (path for folder in folders["results"] for path in sorted(folder.rglob("*.part"))):
+        click.echo(f"removing {path}: a run was killed while it wrote this")
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for folder in folders["by_degradation"]:
+        remove_stale(folder, set(load_params("degradations", dict[Name, Any])))
+    for folder in folders["by_target"]:
+        remove_stale(folder, {*load_params("targets", dict[Name, Any]), "baseline"})
 
 
 def list_photographs(output: Path, dataset: DatasetParams) -> None:

@@ -264,7 +264,18 @@ def run_check() -> Result:
 
 
 def run_survey() -> Result:
-    folders = ["--by-degradation", "data/lr", "--by-target", "data/networks", "--by-target", "data/none"]
+    folders = [
+        "--results",
+        "data",
+        "--results",
+        "plots",
+        "--by-degradation",
+        "data/lr",
+        "--by-target",
+        "data/networks",
+        "--by-target",
+        "data/none",
+    ]
     return run(survey, "--imports", "data/imports", "--photographs", "data/photographs.csv", *folders)
 
 
@@ -274,6 +285,19 @@ def test_what_params_yaml_no_longer_names_is_removed_and_nothing_else(project: P
     assert {path.name for path in Path("data/lr").iterdir()} == {".gitignore", "blur"}
     assert {path.stem for path in Path("data/networks").iterdir()} == {"baseline", "blind"}
     assert "removing data/lr/jpeg: params.yaml no longer names it" in result.output
+
+
+def test_what_a_killed_run_left_half_written_is_removed(project: Path):
+    """The run-cache may bring a stage's results back without running it, so that it cannot clean up itself."""
+    for name in ("data/hr.part/train", "data/lr/blur.part/test"):
+        Path(name).mkdir(parents=True)
+        Path(name, "a.png").write_text("")
+    Path("data/networks/blind.safetensors.part").write_text("")
+    result = run_survey()
+    assert result.exit_code == 0, result.output
+    assert list(project.rglob("*.part")) == []
+    assert Path("data/networks/blind.safetensors").exists()
+    assert Path("data/lr/blur").exists()
 
 
 @pytest.mark.parametrize(
