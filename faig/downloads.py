@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from faig.files import complete_folder
 from faig.images import SUFFIXES
+from faig.memory import GIB
 from faig.params import settings
 from faig.progress import Progress
 
@@ -23,6 +26,8 @@ CHUNK = 2**20  # bytes
 TIMEOUT = 60.0  # seconds without a byte
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds to wait before each further attempt."""
+UNPACKING_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+"""What zipfile raises: damaged, truncated; RuntimeError where it is encrypted or compressed in a way that it lacks."""
 MAX_ENTRIES = 10_000
 MAX_ENTRY = 2**28
 """Bytes of one unpacked image: 256 MiB."""
@@ -126,8 +131,6 @@ def unpack(path: Path, folder: Path) -> Path:
         ValueError: the file is no zip, holds something else than images in one folder, or is suspiciously large when
             unpacked; or the disk is too full.
     """
-    partial = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
     try:
         with zipfile.ZipFile(path) as archive:
             entries = _images_in(archive, path)
@@ -135,18 +138,16 @@ def unpack(path: Path, folder: Path) -> Path:
             if folder.is_dir() and {each.name: each.stat().st_size for each in folder.iterdir()} == sizes:
                 return folder
             _require_space(path.parent, sum(entry.file_size for entry in entries.values()), path.name)
-            partial.mkdir(parents=True)
-            with Progress(len(entries), f"unpack {path.name}", unit="images") as bar:
+            with (
+                complete_folder(folder) as partial,
+                Progress(len(entries), f"unpack {path.name}", unit="images") as bar,
+            ):
                 for name, entry in entries.items():
                     with archive.open(entry) as source, (partial / name).open("xb") as target:
                         shutil.copyfileobj(source, target)  # at most file_size bytes; a wrong checksum is an error
                     bar.advance()
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.replace(folder)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except UNPACKING_ERRORS as error:
         raise ValueError(f"{path} cannot be unpacked: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 
@@ -204,7 +205,7 @@ def _discard_if_longer(path: Path, size: int) -> None:
 def _require_space(folder: Path, needed: int, name: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise ValueError(f"{name} needs {needed / 2**30:.2f} GiB in {folder}, but {free / 2**30:.2f} GiB are free")
+        raise ValueError(f"{name} needs {needed / GIB:.2f} GiB in {folder}, but {free / GIB:.2f} GiB are free")
 
 
 def _describe(error: Exception) -> str:

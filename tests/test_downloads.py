@@ -255,6 +255,23 @@ def linked() -> bytes:
     return content.getvalue()
 
 
+def undeflatable() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("pictures/0.png", png(0))
+    data = bytearray(content.getvalue())
+    data[30 + len("pictures/0.png")] = 7  # the first block's type: one that there is not
+    return bytes(data)
+
+
+def encrypted() -> bytes:
+    """Flagged as such, in both of its headers."""
+    data = bytearray(zip_of({"pictures/0.png": png(0)}))
+    data[6] |= 1
+    data[data.rindex(b"PK\x01\x02") + 8] |= 1
+    return bytes(data)
+
+
 def bomb() -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -279,7 +296,9 @@ def bomb() -> bytes:
         (bomb(), "would unpack to 1000000 bytes, more than 4 times its own"),
         (b"no zip", "cannot be unpacked: File is not a zip file"),
         (CONTENT[:-30], "cannot be unpacked"),
-        (CONTENT.replace(b"IDAT", b"XXXX", 1), "cannot be unpacked: Bad CRC-32"),
+        (CONTENT.replace(b"IDAT", b"JUNK", 1), "cannot be unpacked: Bad CRC-32"),
+        (undeflatable(), "cannot be unpacked: Error -3 while decompressing"),
+        (encrypted(), "is encrypted, password required"),
     ],
 )
 def test_a_hostile_or_damaged_zip_leaves_nothing(tmp_path: Path, content: bytes, message: str):

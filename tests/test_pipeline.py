@@ -40,7 +40,7 @@ ALLOWED_IMPORTS: dict[str, set[str]] = {
     "tensors": set(),
     "dead_leaves": {"params", "seeds"},
     "workers": {"progress"},
-    "downloads": {"images", "params", "progress"},
+    "downloads": {"files", "images", "memory", "params", "progress"},
     "photographs": {"dead_leaves", "downloads", "images", "params"},
     "degradation": {"params", "seeds"},
     "memory": set(),

@@ -23,6 +23,7 @@ from faig.dead_leaves import dead_leaves_names
 from faig.degradation import degrade, parse_operations
 from faig.images import read_image, write_png
 from faig.masking import restore
+from faig.memory import GIB
 from faig.networks import NetworkSpec, build_network
 from faig.pairs import Pair
 from faig.params import PARAMS_FILE, check, read_params
@@ -43,7 +44,6 @@ PNG_BYTES = 2.0
 """Per pixel of a photograph as PNG, about."""
 PROCESS = 0.6
 """GiB of a stage before it reads anything."""
-GIB = 2**30
 
 
 @dataclass(frozen=True)
