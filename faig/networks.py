@@ -34,6 +34,18 @@ class NetworkParams:
 
 
 @settings
+class NetworkChoice(NetworkParams):
+    """Also where its weights come from: ``pretrained`` is a folder of published ones, or None to train them."""
+
+    pretrained: Path | None
+
+    @property
+    def params(self) -> NetworkParams:
+        """The network alone."""
+        return NetworkParams(name=self.name, width=self.width, depth=self.depth)
+
+
+@settings
 class NetworkSpec:
     """Everything that rebuilds a network: its params and the scale."""
 
@@ -180,6 +192,22 @@ def load_network(path: Path) -> tuple[nn.Module, NetworkSpec]:
     return network.eval(), spec
 
 
+def load_pretrained(path: Path, spec: NetworkSpec) -> dict[str, Tensor]:
+    """Weights of a file that must be those of the network of ``spec``.
+
+    Raises:
+        ValueError: as :func:`load_network`, or they are another network's.
+    """
+    network, found = load_network(path)
+    if found != spec:
+        raise ValueError(f"{path} is {_describe(found)}, but params.yaml asks for {_describe(spec)}")
+    return network.state_dict()
+
+
+def _describe(spec: NetworkSpec) -> str:
+    return f"{spec.params.name} of width {spec.params.width}, depth {spec.params.depth}, scale {spec.scale}"
+
+
 def _skeleton(spec: NetworkSpec) -> nn.Module:
     """The network without memory for its weights.
 
@@ -199,7 +227,5 @@ def _check_shapes(found: Mapping[str, Sequence[int]], spec: NetworkSpec, *, wher
         shape = tuple(found[name]) if name in found else None
         if shape != expected.get(name):
             raise ValueError(
-                f"{where}: weights of {name} have shape {shape}, "
-                f"but {spec.params.name} of width {spec.params.width}, depth {spec.params.depth}, "
-                f"scale {spec.scale} needs {expected.get(name)}"
+                f"{where}: weights of {name} have shape {shape}, but {_describe(spec)} needs {expected.get(name)}"
             )

@@ -12,7 +12,7 @@ from faig.compute import ComputeParams
 from faig.degradation import DOWNSAMPLE, DOWNSAMPLING, parse_operations
 from faig.masking import MaskParams, SweepParams
 from faig.modulation import ModulationParams
-from faig.networks import NetworkParams
+from faig.networks import NetworkChoice
 from faig.params import Name, Ratio, Scale, Seed, settings
 from faig.photographs import DatasetParams
 from faig.prediction import PredictParams
@@ -44,7 +44,7 @@ class PipelineParams:
     dataset: DatasetParams
     degradations: dict[Name, Any]
     targets: Annotated[dict[Name, TargetParams], Field(min_length=1)]
-    network: NetworkParams
+    network: NetworkChoice
     train_baseline: TrainingParams
     finetune: TrainingParams
     score: ScoreParams

@@ -38,6 +38,8 @@ Objective = Callable[[nn.Module, PatchSampler, int, Compute], Tensor]
 """Network, sampler, number of the batch, compute -> the loss, a scalar on the device."""
 
 CHECKPOINT = "state.safetensors"
+CURVE = ("iteration", "learning_rate", "train_l1", "validation_psnr")
+"""What a point of the training curve has."""
 
 
 @settings
@@ -239,7 +241,7 @@ def _point(
     quality = validate(state.network)
     state.network.load_state_dict(current)
     rate = learning_rate(state.iteration - 1, params)
-    return {"iteration": state.iteration, "learning_rate": rate, "train_l1": loss, "validation_psnr": quality}
+    return dict(zip(CURVE, (state.iteration, rate, loss, quality), strict=True))
 
 
 def save(state: TrainingState, folder: Path) -> None:

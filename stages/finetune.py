@@ -4,18 +4,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-import pandas as pd
 
 from faig.compute import ComputeParams, resolve
 from faig.crops import batches
 from faig.networks import load_network, save_network
 from faig.pairs import read_entries, split_pairs
-from faig.params import Seed, load_params
+from faig.params import load_params
 from faig.processes import process_group
-from faig.seeds import derive_seed
 from faig.targets import TargetParams
-from faig.training import TrainingParams, fit, mean_psnr
-from stages.cli import checkpoint_folder, delete_afterwards, path_option, relaunched, stage
+from faig.training import TrainingParams, mean_psnr
+from stages.cli import path_option, relaunched, stage
+from stages.fitting import fit_or_load
 from stages.outputs import write_csv, write_json
 
 
@@ -38,32 +37,22 @@ def main(
     params = load_params("finetune", TrainingParams)
     params = replace(params, iterations=max(1, round(params.iterations * settings.effort)))
     compute = resolve(wishes)
-    train, test = split_pairs(read_entries(pairs), hr, lr)
+    split = split_pairs(read_entries(pairs), hr, lr)
     network, spec = load_network(baseline)
-    images = {name: batches(test, name) for name in settings.degradations}
+    images = {name: batches(split[1], name) for name in settings.degradations}
     with process_group(compute.device) as group:
         before = {name: mean_psnr(compute.place_network(network), images[name], compute) for name in images}
-        weights, points, checkpoint = fit(
-            network,
-            train,
-            test,
-            settings.mixture,
-            params,
-            compute,
-            seed=derive_seed(load_params("seed", Seed), "finetune", target),
-            checkpoints=checkpoint_folder("finetune", target),
-            description=f"finetune {target}",
-            group=group,
+        weights, points = fit_or_load(
+            target, ("finetune", target), network, spec, split, settings.mixture, params, compute, group
         )
         if not group.is_writer:
             return
-    delete_afterwards(checkpoint)
     network.load_state_dict(weights)
     after = {name: mean_psnr(network, images[name], compute) for name in images}
     save_network(output, spec, weights)
     quality = {n: {"psnr_baseline": old, "psnr_target": after[n], "gain": after[n] - old} for n, old in before.items()}
     write_json(metrics, {"finetune": {target: {**quality, **compute.describe()}}})
-    write_csv(curve, pd.DataFrame(points))
+    write_csv(curve, points)
 
 
 if __name__ == "__main__":

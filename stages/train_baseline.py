@@ -2,18 +2,17 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from faig.compute import ComputeParams, resolve
 from faig.crops import batches
-from faig.networks import NetworkParams, NetworkSpec, build_network, save_network
+from faig.networks import NetworkChoice, NetworkSpec, build_network, save_network
 from faig.pairs import list_pairs, split_pairs
 from faig.params import Scale, Seed, load_params
 from faig.processes import process_group
 from faig.seeds import derive_seed
 from faig.targets import CLEAN
-from faig.training import TrainingParams, fit, mean_psnr
-from stages.cli import checkpoint_folder, delete_afterwards, path_option, relaunched, stage
+from faig.training import TrainingParams, mean_psnr
+from stages.cli import path_option, relaunched, stage
+from stages.fitting import fit_or_load
 from stages.outputs import write_csv, write_json
 
 
@@ -28,32 +27,21 @@ def main(hr: Path, lr: Path, output: Path, metrics: Path, curve: Path) -> None:
     params, wishes = load_params("train_baseline", TrainingParams), load_params("compute", ComputeParams)
     if relaunched(wishes.launcher):
         return
-    seed = derive_seed(load_params("seed", Seed), "train_baseline")
-    spec = NetworkSpec(params=load_params("network", NetworkParams), scale=load_params("scale", Scale))
+    run = ("train_baseline",)
+    choice = load_params("network", NetworkChoice)
+    spec = NetworkSpec(params=choice.params, scale=load_params("scale", Scale))
     compute = resolve(wishes)
-    train, test = split_pairs(list_pairs(hr, lr, [CLEAN]), hr, lr)
-    network = build_network(spec, seed)
+    pairs = split_pairs(list_pairs(hr, lr, [CLEAN]), hr, lr)
+    network = build_network(spec, derive_seed(load_params("seed", Seed), *run))
     with process_group(compute.device) as group:
-        weights, points, checkpoint = fit(
-            network,
-            train,
-            test,
-            {CLEAN: 1.0},
-            params,
-            compute,
-            seed=seed,
-            checkpoints=checkpoint_folder("train_baseline"),
-            description="train_baseline",
-            group=group,
-        )
+        weights, points = fit_or_load("baseline", run, network, spec, pairs, {CLEAN: 1.0}, params, compute, group)
         if not group.is_writer:
             return
-    delete_afterwards(checkpoint)
     network.load_state_dict(weights)
-    quality = mean_psnr(network, batches(test, CLEAN), compute)
+    quality = mean_psnr(network, batches(pairs[1], CLEAN), compute)
     save_network(output, spec, weights)
     write_json(metrics, {"train_baseline": {"psnr": quality, **compute.describe()}})
-    write_csv(curve, pd.DataFrame(points))
+    write_csv(curve, points)
 
 
 if __name__ == "__main__":

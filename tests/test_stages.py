@@ -276,7 +276,8 @@ def run_survey() -> Result:
         "--by-target",
         "data/none",
     ]
-    return run(survey, "--imports", "data/imports", "--photographs", "data/photographs.csv", *folders)
+    lists = [word for name in ("photographs", "pretrained") for word in (f"--{name}", f"data/{name}.csv")]
+    return run(survey, "--imports", "data/imports", *lists, *folders)
 
 
 def test_what_params_yaml_no_longer_names_is_removed_and_nothing_else(project: Path):
@@ -306,6 +307,7 @@ def test_what_a_killed_run_left_half_written_is_removed(project: Path):
         (run_check, "data/checked.txt"),
         (run_survey, "data/imports/prepare.txt"),
         (run_survey, "data/photographs.csv"),
+        (run_survey, "data/pretrained.csv"),
     ],
 )
 def test_what_is_written_does_not_depend_on_params_yaml(start: Callable[[], Result], output: str, project: Path):

@@ -31,6 +31,7 @@ from faig.patches import PatchSampler
 from faig.path import PathModel
 from faig.photographs import SPLITS, list_photographs
 from faig.pipeline import PipelineParams
+from faig.pretrained import published_digests
 from faig.progress import format_duration
 from faig.quadrature import END_POINT
 from faig.retraining import CONTROLS
@@ -100,7 +101,7 @@ class Rates:
     def __init__(self, params: PipelineParams) -> None:
         self.params = params
         self.compute = resolve(params.compute)
-        self.spec = NetworkSpec(params=params.network, scale=params.scale)
+        self.spec = NetworkSpec(params=params.network.params, scale=params.scale)
         generator = np.random.default_rng(0)
         trainings = (params.train_baseline, params.finetune, params.retrain.training, params.compare_branches.training)
         least = max(training.patch_size for training in trainings)
@@ -172,9 +173,14 @@ def estimate(params: PipelineParams) -> dict[str, Estimate]:
         """Degradations of the target that a section names."""
         return len(params.targets[getattr(params, section).target].degradations)
 
-    found["train_baseline"] = Estimate(
-        params.train_baseline.iterations * rates.training(params.train_baseline), memory=memory(1)
-    )
+    given = published_digests(params.network.pretrained) if params.network.pretrained else {}
+
+    def trained(name: str, iterations: float, seconds: float, memory: float) -> Estimate:
+        """Training, or nothing to speak of where published weights are taken."""
+        return Estimate(0.0 if f"{name}.safetensors" in given else iterations * seconds, memory=memory)
+
+    baseline = params.train_baseline
+    found["train_baseline"] = trained("baseline", baseline.iterations, rates.training(baseline), memory(1))
     iteration = rates.training(params.finetune)
     crops = [(params.score.images.num, params.score.images.size)]
     if params.dataset.source == "embedded":
@@ -182,9 +188,8 @@ def estimate(params: PipelineParams) -> dict[str, Estimate]:
     node = sum(number * rates.gradient(size) for number, size in crops)
     for name, target in params.targets.items():
         kinds, wanted, inputs = len(target.contrasted), len(target.attribute), len(target.degradations)
-        found[f"finetune@{name}"] = Estimate(
-            params.finetune.iterations * target.effort * iteration, memory=memory(inputs)
-        )
+        iterations = params.finetune.iterations * target.effort
+        found[f"finetune@{name}"] = trained(name, iterations, iteration, memory(inputs))
         nodes = params.score.quadrature.num_nodes
         found[f"score@{name}"] = Estimate(
             node * (kinds * (nodes + 2) + wanted * nodes), memory=PROCESS + memory(inputs)
