@@ -25,6 +25,8 @@ import numpy as np
 from common import write
 
 ROOT = Path(__file__).resolve().parents[1]
+UNPRIVILEGED = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
+"""Root without its right to read and write whatever the permissions say."""
 INSTANT = ("survey", "check")
 """Stages too short to be hit."""
 CODE = ("faig/masking.py", "lost = {name: target[name] - values", "lost = {name: values - target[name]")
@@ -34,11 +36,15 @@ PARAMS = ("params.yaml", "mask_ratio: 0.03", "mask_ratio: 0.3")
 
 @dataclass
 class Project:
-    """A clone whose commands run in their own process group; ``seconds``: of each stage, undisturbed."""
+    """A clone whose commands run in their own process group; ``seconds``: of each stage, undisturbed.
+
+    ``launcher``: words in front of every command.
+    """
 
     folder: Path
     seconds: dict[str, float] = field(default_factory=dict)
     reference: dict[str, str] = field(default_factory=dict)
+    launcher: tuple[str, ...] = ()
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start a command."""
@@ -50,7 +56,7 @@ class Project:
             "MPLCONFIGDIR": str(self.folder.parent / "matplotlib"),
         }
         return subprocess.Popen(
-            words,
+            [*self.launcher, *words],
             cwd=self.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -162,13 +168,18 @@ def fill_disk(project: Project, stage: str, *outputs: str) -> Outcome | None:
 
 
 def hide(project: Project, path: str, stage: str) -> Outcome | None:
-    """Take the permission to read an input away; None for root, to whom nothing is unreadable."""
+    """Take the permission to read an input away. To root nothing is unreadable: it gives that right up, or None."""
     if os.geteuid() == 0:
-        return None
+        if shutil.which(UNPRIVILEGED[0]) is None:
+            return None
+        project.launcher = UNPRIVILEGED
     file = project.folder / path
     mode = file.stat().st_mode
     file.chmod(0)
-    return fail(project, stage, "Permission denied|cannot be read", lambda: file.chmod(mode))
+    try:
+        return fail(project, stage, "is not readable", lambda: file.chmod(mode))
+    finally:
+        project.launcher = ()
 
 
 def damage(project: Project, path: str) -> Outcome:
