@@ -1,8 +1,9 @@
-"""What a run of params.yaml as it stands will take: ``make plan`` or ``python -m tools.plan --faster 100``.
+"""What a run of params.yaml as it stands will take: ``make plan`` or ``python -m tools.plan --gpu a100``.
 
 Seconds per training iteration, per gradient of a crop, per restored pixel and per synthesized megapixel are measured
 here, with the network of params.yaml on made-up images, in about half a minute; each stage's time is its share of
-those. ``--faster``: how many times faster another device trains, for the same table there.
+those. For another device, ``--faster`` says how many times faster it trains than this one, and ``--gpu`` assumes a
+share of that GPU's peak. A launcher in params.yaml is not considered.
 """
 
 import statistics
@@ -14,7 +15,10 @@ from tempfile import TemporaryDirectory
 
 import click
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from faig.attribution import integrate
 from faig.compute import resolve
@@ -43,6 +47,10 @@ DIV2K_SIZE, DIV2K_NUMBERS = 2040 * 1356, (800, 100)
 """Pixels of a DIV2K photograph, typically, and how many there are."""
 PNG_BYTES = 2.0
 """Per pixel of a photograph as PNG, about."""
+GPUS = {"a100": 312e12, "h100": 989e12, "l4": 121e12, "rtx4090": 165e12}
+"""Dense bf16 operations per second, as their makers state them."""
+UTILIZATION = 0.1
+"""Share of its peak that a GPU is assumed to reach: small networks on small patches keep it waiting."""
 PROCESS = 0.6
 """GiB of a stage before it reads anything."""
 
@@ -117,6 +125,31 @@ class Rates:
         state = start(self.compute.place_network(build_network(self.spec)), training)
         return median_seconds(lambda: step(state, sampler, training, self.compute), repeats=5)
 
+    def operations(self, training: TrainingParams) -> float:
+        """Floating-point operations of an iteration's gradients."""
+        with FlopCounterMode(display=False) as counter:
+            self._loss(training).backward()
+        return counter.get_total_flops()
+
+    def training_memory(self, training: TrainingParams) -> float:
+        """GiB on the device: weights, gradients, averages, Adam's moments, and what the gradients need of a batch."""
+        kept: dict[int, int] = {}
+
+        def keep(value: Tensor) -> Tensor:
+            kept[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
+            return value
+
+        network = build_network(self.spec)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
+            loss = self._loss(training, network)
+        del loss
+        parameters = sum(value.numel() for value in network.parameters())
+        return (5 * 4 * parameters + sum(kept.values())) / GIB
+
+    def _loss(self, training: TrainingParams, network: nn.Module | None = None) -> Tensor:
+        side = training.patch_size // self.params.scale
+        return (network or build_network(self.spec))(torch.rand(training.batch_size, 3, side, side)).abs().mean()
+
     def gradient(self, size: int) -> float:
         """Seconds per image of ``size`` x ``size`` HR pixels and node of a path integral."""
         model = self._model(for_gradients=True)
@@ -155,9 +188,8 @@ class Rates:
         return PathModel(first, first.state_dict(), second.state_dict(), compute)
 
 
-def estimate(params: PipelineParams) -> dict[str, Estimate]:
+def estimate(params: PipelineParams, rates: Rates) -> dict[str, Estimate]:
     """What each stage takes, by its name."""
-    rates = Rates(params)
     train, test = photographs(params)
     workers = params.compute.workers or 2
     pixel = rates.restoring()
@@ -236,21 +268,34 @@ def disk(params: PipelineParams) -> float:
 
 
 @click.command()
-@click.option("--faster", type=float, default=None, help="how many times faster another device is than this one")
-def main(faster: float | None) -> None:
+@click.option("--faster", type=click.FloatRange(0, min_open=True), help="times that another device is faster than this")
+@click.option(
+    "--gpu", type=click.Choice(list(GPUS)), help=f"another device, assumed to reach {UTILIZATION:.0%} of its peak"
+)
+def main(faster: float | None, gpu: str | None) -> None:
     """Print time and memory of each stage of a run from scratch."""
+    if faster and gpu:
+        raise click.UsageError("--faster and --gpu each describe another device: give one of them")
     try:
         params = check("", read_params(), PipelineParams, source=str(PARAMS_FILE))
-        found = estimate(params)
+        rates = Rates(params)
+        if gpu:
+            speed = rates.operations(params.finetune) / rates.training(params.finetune)
+            assumed = GPUS[gpu] * UTILIZATION
+            faster = assumed / speed
+            click.echo(f"training runs at {speed / 1e9:.0f} GFLOPS here, at {assumed / 1e9:.0f} on {gpu} (assumed)")
+        found = estimate(params, rates)
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{'stage':24} {'here':>10} {f'{faster:g} x faster' if faster else '':>14} {'memory':>10}")
+    click.echo(f"{'stage':24} {'here':>10} {f'{faster:.3g} x faster' if faster else '':>14} {'memory':>10}")
     for name, each in found.items():
         there = format_duration(each.device / faster + each.rest) if faster else ""
         click.echo(f"{name:24} {format_duration(each.device + each.rest):>10} {there:>14} {each.memory:>6.1f} GiB")
     total = sum(each.device + each.rest for each in found.values())
     there = format_duration(sum(each.device / faster + each.rest for each in found.values())) if faster else ""
     click.echo(f"{'all':24} {format_duration(total):>10} {there:>14} {max(e.memory for e in found.values()):>6.1f} GiB")
+    needed = max(rates.training_memory(training) for training in (params.train_baseline, params.finetune))
+    click.echo(f"memory of the device that trains: {needed:.1f} GiB in fp32")
     click.echo(f"disk: {disk(params):.1f} GiB, DVC's cache included")
 
 
