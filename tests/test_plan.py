@@ -72,7 +72,7 @@ def test_photographs_that_are_yet_to_be_downloaded_are_typical_ones(smoke: dict[
 
 
 def test_operations_are_counted_as_the_convolutions_formula_has_them(smoke: dict[str, Any]):
-    """Forward 2 x 9 x inputs x outputs per pixel; backward as many for the weights and, but for the image, the input."""
+    """Forward 2 x 9 x inputs x outputs a pixel; backward as many for the weights and, but for the image, the input."""
     values = copy.deepcopy(smoke)
     values["network"] |= {"width": 4, "depth": 1}
     params = params_of(values)
