@@ -30,7 +30,7 @@ endif
 repro: setup
 	@git rev-parse --is-inside-work-tree >/dev/null || { echo "This folder is not a git repository (a downloaded archive?)," \
 		"and DVC needs one. Clone the project, or run here: git init && git add -A && git commit -m start" >&2; exit 1; }
-	@$(IN_VENV) dvc repro
+	@$(IN_VENV) dvc repro || { $(IN_VENV) python -m tools.mend && $(IN_VENV) dvc repro; }
 
 test: setup
 	$(IN_VENV) ruff check .
