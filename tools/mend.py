@@ -1,4 +1,4 @@
-"""Take away a dvc.lock that a killed run left half-written: ``python -m tools.mend``. `make repro` does it when DVC fails.
+"""Take away a dvc.lock that a kill left half-written: ``python -m tools.mend``; `make repro` does it when DVC fails.
 
 DVC writes dvc.lock in place after every stage. Killed meanwhile it leaves a part of it, which it then refuses to read.
 No result is lost: without the file, DVC finds each stage's results in its run-cache and runs nothing again.
