@@ -1,8 +1,8 @@
 """Random params through the whole pipeline: ``python benchmarks/fuzz.py --times 40``.
 
 Each trial changes one to three numbers, words or lists of the smoke preset, most of them to odd but thinkable values.
-`check` must either refuse the params by the name of a changed key, or every stage must run with them and leave finite
-metrics. The stages run in one process, without DVC. Writes results/fuzz.json; failures are printed and exit with 1.
+The first two stages must either refuse the params by the name of a changed key, or every stage must run with them and
+leave finite metrics. The stages run in one process, without DVC. Writes results/fuzz.json; failures are printed and exit with 1.
 """
 
 import importlib
@@ -45,6 +45,8 @@ WORDS = {
     "score.quadrature.rule": ["gausslegendre", "left", "right", "middle", "trapezoid", "auto"],
 }
 """What words may become, by the end of the key."""
+CHECKS = ("stages.survey", "stages.check")
+"""Stages that come before any work."""
 MOST = 500
 """Larger numbers take time and try nothing else."""
 
@@ -104,7 +106,7 @@ def run(folder: Path, keys: list[str]) -> str:
         if result.exit_code == 0:
             continue
         output = result.output.strip()
-        if module == "stages.check" and any(key.split(".")[-1] in output for key in keys):
+        if module in CHECKS and any(key.split(".")[-1] in output for key in keys):
             return "refused"
         return f"{module}: {output.splitlines()[-1] if output else ''} {result.exception!r}"
     for path in folder.glob("metrics/**/*.json"):
@@ -132,9 +134,10 @@ def main(times: int, seed: int) -> None:
         params = YAML(typ="safe", pure=True).load(text)
         known = [(key, value) for key, value in leaves(params) if isinstance(value, int | float | str | list)]
         keys = []
-        for place in generator.permutation(len(known))[: generator.integers(1, 4)]:
+        wanted = generator.integers(1, 4)
+        for place in generator.permutation(len(known)):
             key, value = known[place]
-            if (other := varied(key, value, generator)) != value:
+            if len(keys) < wanted and (other := varied(key, value, generator)) != value:
                 change(params, key, other)
                 keys.append(key)
         changed = ", ".join(f"{key}={dict(leaves(params)).get(key)}" for key in keys)
