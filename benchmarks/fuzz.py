@@ -2,7 +2,7 @@
 
 Each trial changes one to three numbers, words or lists of the smoke preset, most of them to odd but thinkable values.
 The first two stages must either refuse the params by the name of a changed key, or every stage must run with them and
-leave finite metrics. The stages run in one process, without DVC. Writes results/fuzz.json; failures are printed and exit with 1.
+leave finite metrics. The stages run in one process, without DVC. Writes results/fuzz.json; failures exit with 1.
 """
 
 import importlib
