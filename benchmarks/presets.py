@@ -38,6 +38,10 @@ def collect(workspace: Path) -> dict[str, Any]:
     )
     masked = read("mask/blind")["mask"]["blind"]
     predict = read("predict")["predict"]["response"]
+    retrained = {
+        name: {variant: values[variant] for variant in ("discovered", "random", "rewired") if variant in values}
+        for name, values in read("retrain")["retrain"].items()
+    }
     return {
         "commit": commit.stdout.strip(),
         "scale": params["scale"],
@@ -47,6 +51,7 @@ def collect(workspace: Path) -> dict[str, Any]:
         "finetune": read("finetune/blind")["finetune"]["blind"],
         "faig": masked["faig"],
         "random": {name: values.get("removed") for name, values in masked["random"].items()},
+        "retrain": retrained,
         "accuracy": {key: value for key, value in predict.items() if key.startswith("accuracy")},
     }
 

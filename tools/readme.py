@@ -116,6 +116,9 @@ def conditions(root: Path) -> str:
     """How far discovered filters lead as many elsewhere, under each condition."""
     found = {"3 %, 100 iterations, as above": read_json(root / "metrics/retrain.json")["retrain"]}
     found |= read_json(root / "benchmarks/results/conditions.json")["conditions"]
+    presets = read_json(root / "benchmarks/results/presets.json")["presets"]
+    others = {f"preset `{n}`": values.get("retrain") for n, values in presets.items() if n != "default"}
+    found |= {name: values for name, values in others.items() if values}
     rows = []
     for name, by_degradation in found.items():
         cells = [
