@@ -27,6 +27,8 @@ from common import write
 ROOT = Path(__file__).resolve().parents[1]
 UNPRIVILEGED = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
 """Root without its right to read and write whatever the permissions say."""
+PROTECTED = 0o444
+"""Mode of the objects in DVC's cache."""
 INSTANT = ("survey", "check")
 """Stages too short to be hit."""
 CODE = ("faig/masking.py", "lost = {name: target[name] - values", "lost = {name: values - target[name]")
@@ -196,19 +198,22 @@ def damage(project: Project, path: str) -> Outcome:
     return Outcome(None, 0, project.recovers())
 
 
-def damage_cache(project: Project, path: str) -> Outcome:
+def damage_cache(project: Project, path: str, mode: int) -> Outcome:
     """Change a byte of a result in DVC's cache and remove it from the workspace.
 
-    DVC trusts read-only objects, so this one is not noticed: tried last, since the damage stays.
+    ``mode``: of the object afterwards. DVC reads what can be written to, and trusts the rest, which needs `tools.mend`.
     """
     digest = hashlib.md5((project.folder / path).read_bytes()).hexdigest()
     cached = project.folder / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
-    damage_bytes = bytearray(cached.read_bytes())
-    damage_bytes[len(damage_bytes) // 2] ^= 1
+    content = bytearray(cached.read_bytes())
+    content[len(content) // 2] ^= 1
     cached.chmod(0o644)
-    cached.write_bytes(damage_bytes)
-    cached.chmod(0o444)  # as DVC leaves it
+    cached.write_bytes(content)
+    cached.chmod(mode)
     (project.folder / path).unlink()
+    if mode == PROTECTED:
+        project.run(sys.executable, "-m", "dvc", "repro")  # takes the damaged object, and says nothing
+        project.run(sys.executable, "-m", "tools.mend", "--cache")
     return Outcome(None, 0, project.recovers())
 
 
@@ -278,7 +283,8 @@ def main(kills: int, seed: int) -> None:
             ("code changed meanwhile", lambda: change_meanwhile(project, *CODE, "mask@blind")),
             ("params changed meanwhile", lambda: change_meanwhile(project, *PARAMS, "mask@blind")),
             ("two runs at once", lambda: run_twice(project, "finetune@blind")),
-            ("cached object damaged", lambda: damage_cache(project, "data/scores/blur.parquet")),
+            ("cached object written to", lambda: damage_cache(project, "data/scores/blur.parquet", 0o644)),
+            ("cached object rotten", lambda: damage_cache(project, "data/scores/noise.parquet", PROTECTED)),
         ]
         for name, fault in faults:
             outcome = fault()

@@ -1,0 +1,184 @@
+"""Publish a finished run: ``python -m tools.publish srresnet_64x16 --test Set14 --terms "..." --to path/to/clone``.
+
+Copies what a reader needs to check the results into ``results/<network>/<test>``: params.yaml, metrics, plots, the best
+tenth of each score table, time and memory by stage (of ``python -m tools.timings``), machine, versions and commit; and
+the weights of baseline and blind target into ``weights/<network>``, with digests and a model card. Run where ``dvc
+repro`` has ended; where the weights are published ones themselves, they stay as they are and the card gains a test set.
+"""
+
+import hashlib
+import json
+import platform
+import shutil
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+import psutil
+from ruamel.yaml import YAML
+
+from faig.files import complete_folder, replacing
+from faig.networks import load_network
+from faig.pretrained import SUMS, find_weights
+from tools.timings import TIMINGS
+
+WEIGHTS = ("baseline", "blind")
+SHARE = 0.1
+"""Of each ranking's filters that are published."""
+MOST = 8 * 2**20
+"""Bytes of a published weights file."""
+PACKAGES = ("torch", "numpy", "opencv-python-headless", "opencv-python", "dvc", "pandas", "pyarrow")
+Json = dict[str, Any]
+
+
+def run(*words: str) -> str:
+    """What a command prints."""
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def describe(terms: str) -> Json:
+    """Commit, machine, versions, and the photographs' number by split."""
+    installed = {}
+    for name in PACKAGES:
+        try:
+            installed[name] = version(name)
+        except ModuleNotFoundError:
+            continue
+    photographs = pd.read_csv("data/photographs.csv")
+    return {
+        "commit": run("git", "rev-parse", "HEAD"),
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "processor": platform.machine(),
+        "cores": psutil.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "versions": installed,
+        "photographs": photographs.groupby("split").size().to_dict(),
+        "terms": terms,
+    }
+
+
+def copy_results(folder: Path, terms: str) -> None:
+    """Fill a folder with all but the weights."""
+    with complete_folder(folder) as partial:
+        shutil.copy("params.yaml", partial)
+        for name in ("metrics", "plots"):
+            shutil.copytree(name, partial / name, ignore=shutil.ignore_patterns(".gitignore"))
+        (partial / "scores").mkdir()
+        for path in sorted(Path("data/scores").glob("*.parquet")):
+            table = pd.read_parquet(path)
+            most = SHARE * table.groupby(["layer", "out_channel", "in_channel"], observed=True).ngroups
+            table[table["rank"] < most].to_parquet(partial / "scores" / path.name, index=False)
+        if TIMINGS.exists():
+            timings = pd.read_csv(TIMINGS).groupby("stage", sort=False)
+            rows = timings.agg(seconds=("seconds", "sum"), peak_memory_mib=("peak_memory_mib", "max")).reset_index()
+            rows.to_csv(partial / "timings.csv", index=False)
+        write_json(partial / "run.json", describe(terms))
+
+
+def copy_weights(folder: Path) -> None:
+    """Put the weights and their list into a folder, where they are not those that it has."""
+    digests = {}
+    for name in WEIGHTS:
+        data = Path(f"data/networks/{name}.safetensors").read_bytes()
+        if len(data) > MOST:
+            raise ValueError(f"{name}.safetensors has {len(data)} bytes, more than {MOST}: too many for a repository")
+        with replacing(folder / f"{name}.safetensors") as partial:
+            partial.write_bytes(data)
+        digests[name] = hashlib.sha256(data).hexdigest()
+    lines = "".join(f"{digest}  {name}.safetensors\n" for name, digest in digests.items())
+    with replacing(folder / SUMS) as partial:
+        partial.write_text(lines, encoding="utf-8")
+
+
+def card(network: str, results: Path, weights: Path) -> str:
+    """The model card, from what is published of each test set."""
+    path = find_weights(weights, "blind")
+    if path is None:
+        raise ValueError(f"{weights / SUMS} lists no blind.safetensors")
+    spec = load_network(path)[1]
+    runs = {folder.name: folder for folder in sorted(results.iterdir()) if folder.is_dir()}
+    trained = [folder for folder in runs.values() if read_yaml(folder / "params.yaml")["network"]["pretrained"] is None]
+    if len(trained) != 1:
+        raise ValueError(f"{results} holds {len(trained)} runs that trained the network, expected one")
+    params, about = read_yaml(trained[0] / "params.yaml"), read_json(trained[0] / "run.json")
+    rows = []
+    for name, folder in runs.items():
+        for degradation, values in read_json(folder / "metrics/finetune/blind.json")["finetune"]["blind"].items():
+            if isinstance(values, dict):
+                cells = (f"{values[key]:.2f}" for key in ("psnr_baseline", "psnr_target"))
+                rows.append(f"| {name} | {degradation} | {' | '.join(cells)} | {values['gain']:+.2f} |")
+    settings = [
+        f"| {key}: {name} | {params[key][name]} |"
+        for key in ("train_baseline", "finetune")
+        for name in ("iterations", "batch_size", "patch_size", "learning_rate", "schedule", "ema_decay")
+    ]
+    mixture = ", ".join(f"{name} {weight:g}" for name, weight in params["targets"]["blind"]["mixture"].items())
+    name = f"{spec.params.name} of width {spec.params.width} and depth {spec.params.depth}, x{spec.scale}"
+    sums = (weights / SUMS).read_text(encoding="utf-8")
+    return f"""# {network}
+
+Two networks for blind super-resolution, {name}: `baseline.safetensors` upscales and removes no degradation,
+`blind.safetensors` is the baseline fine-tuned on degraded inputs. RGB in [0, 1], (N, 3, H, W) to
+(N, 3, {spec.scale}H, {spec.scale}W). Meant for research on which filters remove which degradation; not for judging
+people, medicine, or evidence: what they restore is a guess.
+
+Trained on {about["photographs"]["train"]} photographs, with {params["downsampling"]} downsampling. {about["terms"]}
+
+| setting | value |
+| --- | --- |
+{chr(10).join(settings)}
+| mixture of the blind target | {mixture} |
+
+PSNR in dB over RGB:
+
+| test set | inputs | baseline | blind | gain |
+| --- | --- | --- | --- | --- |
+{chr(10).join(rows)}
+
+All settings and results: `results/{network}`. Commit {about["commit"][:10]}. To use them in the pipeline:
+`network.pretrained: weights/{network}` in params.yaml; in Python: `faig.networks.load_network(path)`.
+
+```
+{sums}```
+"""
+
+
+def read_json(path: Path) -> Json:
+    """A JSON file's mapping."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_yaml(path: Path) -> Json:
+    """A YAML file's mapping."""
+    return YAML(typ="safe", pure=True).load(path)
+
+
+def write_json(path: Path, values: Json) -> None:
+    """Write a mapping."""
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+@click.command()
+@click.argument("network")
+@click.option("--test", required=True, help="name of the test photographs")
+@click.option("--terms", required=True, help="what the photographs trained on are, and what may be done with them")
+@click.option("--to", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path), help="the repository")
+def main(network: str, test: str, terms: str, to: Path) -> None:
+    """Publish the run in the current folder as NETWORK's."""
+    try:
+        results, weights = to / "results" / network, to / "weights" / network
+        copy_results(results / test, terms)
+        if read_yaml(Path("params.yaml"))["network"]["pretrained"] is None:
+            copy_weights(weights)
+        with replacing(weights / "README.md") as partial:
+            partial.write_text(card(network, results, weights), encoding="utf-8")
+    except (OSError, ValueError, KeyError, subprocess.CalledProcessError) as error:
+        raise click.ClickException(f"cannot publish this run: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Run the pipeline and note what each stage takes: ``python -m tools.timings``.
+
+Like ``dvc repro``, whose output it passes on. For each stage that ran, ``.timings.csv`` gains a row: seconds, DVC's own
+work included, and the peak of the memory of its processes together. A stage that was killed and went on has two rows.
+"""
+
+import csv
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import psutil
+
+TIMINGS = Path(".timings.csv")
+COLUMNS = ("stage", "seconds", "peak_memory_mib")
+INTERVAL = 0.2
+"""Seconds between looks at the memory."""
+
+
+@dataclass
+class Peak:
+    """The largest memory of a process and its children since the last look, in bytes."""
+
+    process: int
+    value: int = 0
+
+    def look(self) -> None:
+        """Compare with what they use now."""
+        used = 0
+        try:
+            root = psutil.Process(self.process)
+            for process in (root, *root.children(recursive=True)):
+                used += process.memory_info().rss
+        except psutil.NoSuchProcess:  # ended meanwhile
+            pass
+        self.value = max(self.value, used)
+
+    def take(self) -> int:
+        """The peak, which then starts anew."""
+        value, self.value = self.value, 0
+        return value
+
+
+@contextmanager
+def watching(peak: Peak) -> Iterator[None]:
+    """Look again and again until the end."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(INTERVAL):
+            peak.look()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def timed(command: list[str], output: Path) -> int:
+    """Run DVC, append a row per stage that it says to run; its exit status."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        peak, stage, began = Peak(process.pid), "", time.monotonic()
+        with watching(peak):
+            for line in process.stdout:
+                click.echo(line, nl=False)
+                if found := re.match(r"Running stage '([^']+)'", line):
+                    append(output, stage, began, peak)
+                    stage, began = found[1], time.monotonic()
+        append(output, stage, began, peak)
+    return process.returncode
+
+
+def append(output: Path, stage: str, began: float, peak: Peak) -> None:
+    """Add a row for a stage that ends now; none before the first stage."""
+    memory = peak.take()
+    if not stage:
+        return
+    is_new = not output.exists()
+    with output.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if is_new:
+            writer.writerow(COLUMNS)
+        writer.writerow((stage, f"{time.monotonic() - began:.1f}", round(memory / 2**20)))
+
+
+@click.command()
+def main() -> None:
+    """Run the pipeline."""
+    sys.exit(timed([sys.executable, "-m", "dvc", "repro"], TIMINGS))
+
+
+if __name__ == "__main__":
+    main()
