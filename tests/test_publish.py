@@ -1,0 +1,143 @@
+"""What is published is what the run has: results copied, weights with their digests, and a card that says both."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from conftest import ROOT, TINY
+
+from faig.networks import build_network, load_network, save_network
+from faig.pretrained import find_weights
+from presets.apply import overlay
+from tools import publish
+from tools.publish import main
+from tools.timings import COLUMNS, timed
+
+GAINS = {"blur": {"psnr_baseline": 28.0, "psnr_target": 31.234, "gain": 3.234}, "device": "cpu"}
+
+
+def write(path: str, text: str) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run of a tiny network, with 40 filters in one layer."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for words in (["init", "-q"], ["-c", "user.name=a", "-c", "user.email=b", "commit", "-qm", "c", "--allow-empty"]):
+        subprocess.run(["git", *words], check=True)
+    shutil.copy(ROOT / "params.yaml", folder)
+    write("metrics/finetune/blind.json", json.dumps({"finetune": {"blind": GAINS}}))
+    write("plots/ratios/blind.csv", "ratio,removed\n0.01,0.5\n")
+    write("data/photographs.csv", "split,file,sha256\ntrain,a.png,0\ntrain,b.png,1\ntest,c.png,2\n")
+    write(".timings.csv", f"{','.join(COLUMNS)}\nfinetune@blind,10.0,500\nprepare,1.0,90\nfinetune@blind,5.5,700\n")
+    for seed, name in enumerate(("baseline", "blind")):
+        save_network(Path(f"data/networks/{name}.safetensors"), TINY, build_network(TINY, seed).state_dict())
+    filters = pd.DataFrame({"layer": "first", "out_channel": np.repeat(range(4), 10), "in_channel": [*range(10)] * 4})
+    tables = [filters.assign(method=method, rank=range(40)) for method in ("faig", "random")]
+    Path("data/scores").mkdir()
+    pd.concat(tables).to_parquet("data/scores/blind.parquet")
+    return folder
+
+
+def published(test: str, to: Path) -> Any:
+    to.mkdir(exist_ok=True)
+    result = CliRunner().invoke(main, ["tiny", "--test", test, "--terms", "Noise, free for all.", "--to", str(to)])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def test_results_are_copied_and_the_best_tenth_of_each_ranking(finished: Path):
+    to = finished.parent / "to"
+    assert published("A", to).exit_code == 0
+    folder = to / "results/tiny/A"
+    for name in ("params.yaml", "metrics/finetune/blind.json", "plots/ratios/blind.csv"):
+        assert (folder / name).read_bytes() == Path(name).read_bytes()
+    scores = pd.read_parquet(folder / "scores/blind.parquet")
+    assert scores.groupby("method")["rank"].apply(list).to_dict() == {"faig": [0, 1, 2, 3], "random": [0, 1, 2, 3]}
+    timings = pd.read_csv(folder / "timings.csv")
+    assert timings.to_dict("list") == {
+        "stage": ["finetune@blind", "prepare"],
+        "seconds": [15.5, 1.0],
+        "peak_memory_mib": [700, 90],
+    }
+    about = json.loads((folder / "run.json").read_text())
+    assert about["photographs"] == {"train": 2, "test": 1}
+    assert re.fullmatch("[0-9a-f]{40}", about["commit"])
+
+
+def test_published_weights_are_those_of_the_run_and_verified(finished: Path):
+    to = finished.parent / "to"
+    assert published("A", to).exit_code == 0
+    for name in ("baseline", "blind"):
+        path = find_weights(to / "weights/tiny", name)
+        assert path is not None
+        assert path.read_bytes() == Path(f"data/networks/{name}.safetensors").read_bytes()
+        assert load_network(path)[1] == TINY
+
+
+def test_the_card_has_a_row_per_test_set_and_the_weights_stay(finished: Path):
+    to = finished.parent / "to"
+    assert published("A", to).exit_code == 0
+    first = (to / "weights/tiny/README.md").read_text()
+    assert "| A | blur | 28.00 | 31.23 | +3.23 |" in first
+    assert "Noise, free for all." in first
+    assert "Trained on 2 photographs" in first
+    weights = (to / "weights/tiny/blind.safetensors").read_bytes()
+    params = Path("params.yaml")
+    params.write_text(overlay(params.read_text(), "network: {pretrained: weights/tiny}", source="test"))
+    Path("data/networks/blind.safetensors").write_bytes(b"")
+    assert published("B", to).exit_code == 0
+    second = (to / "weights/tiny/README.md").read_text()
+    assert "| A | blur |" in second
+    assert "| B | blur |" in second
+    assert (to / "weights/tiny/blind.safetensors").read_bytes() == weights
+
+
+def test_weights_too_large_for_a_repository_are_refused(finished: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(publish, "MOST", 100)
+    result = published("A", finished.parent / "to")
+    assert result.exit_code == 1
+    assert "baseline.safetensors has" in result.output
+
+
+def test_results_without_a_run_that_trained_are_refused(finished: Path):
+    params = Path("params.yaml")
+    params.write_text(overlay(params.read_text(), "network: {pretrained: weights/tiny}", source="test"))
+    result = published("B", finished.parent / "to")
+    assert result.exit_code == 1
+
+
+# Timings
+
+
+def test_a_stage_s_time_and_memory_are_noted(tmp_path: Path):
+    script = """
+import time
+print("Stage 'survey' didn't change", flush=True)
+for name in ("a", "b@c"):
+    print(f"Running stage '{name}':", flush=True)
+    time.sleep(0.5)
+    kept = bytearray(64 * 2**20 if name == "a" else 1)
+    time.sleep(0.5)
+raise SystemExit(3)
+"""
+    output = tmp_path / "timings.csv"
+    assert timed([sys.executable, "-c", script], output) == 3
+    assert timed([sys.executable, "-c", script], output) == 3
+    table = pd.read_csv(output)
+    assert table["stage"].tolist() == ["a", "b@c"] * 2
+    assert table["seconds"].between(0.9, 5).all()
+    assert table["peak_memory_mib"].between(1, 1000).all()
+    assert all(0.9 < seconds < 5 for seconds in table["seconds"])
