@@ -138,6 +138,6 @@ raise SystemExit(3)
     assert timed([sys.executable, "-c", script], output) == 3
     table = pd.read_csv(output)
     assert table["stage"].tolist() == ["a", "b@c"] * 2
-    assert table["seconds"].between(0.9, 5).all()
-    assert table["peak_memory_mib"].between(1, 1000).all()
     assert all(0.9 < seconds < 5 for seconds in table["seconds"])
+    assert all(1 < memory < 1000 for memory in table["peak_memory_mib"])
+    assert table["peak_memory_mib"][0] >= 64
