@@ -198,6 +198,15 @@ def damage(project: Project, path: str) -> Outcome:
     return Outcome(None, 0, project.recovers())
 
 
+def cut_lock(project: Project, stage: str) -> Outcome:
+    """Leave of dvc.lock what a kill amid a stage's results leaves."""
+    lock = project.folder / "dvc.lock"
+    text = lock.read_text(encoding="utf-8")
+    end = "    outs:\n"
+    lock.write_text(text[: text.index(end, text.index(f"  {stage}:\n")) + len(end)], encoding="utf-8")
+    return Outcome(None, 0, project.recovers())
+
+
 def damage_cache(project: Project, path: str, mode: int) -> Outcome:
     """Change a byte of a result in DVC's cache and remove it from the workspace.
 
@@ -283,6 +292,8 @@ def main(kills: int, seed: int) -> None:
             ("code changed meanwhile", lambda: change_meanwhile(project, *CODE, "mask@blind")),
             ("params changed meanwhile", lambda: change_meanwhile(project, *PARAMS, "mask@blind")),
             ("two runs at once", lambda: run_twice(project, "finetune@blind")),
+            ("dvc.lock half-written", lambda: cut_lock(project, "pair@blur")),
+            ("dvc.lock half-written", lambda: cut_lock(project, "retrain")),
             ("cached object written to", lambda: damage_cache(project, "data/scores/blur.parquet", 0o644)),
             ("cached object rotten", lambda: damage_cache(project, "data/scores/noise.parquet", PROTECTED)),
         ]
