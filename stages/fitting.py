@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import click
 import pandas as pd
 from torch import nn
 
@@ -36,7 +37,9 @@ def fit_or_load(
         pairs: to train on, and to watch meanwhile.
     """
     if given := find_weights(load_params("network.pretrained", Path | None), name):
-        return load_pretrained(given, spec), pd.DataFrame(columns=CURVE)
+        weights = load_pretrained(given, spec)
+        click.echo(f"{name}: {given} is taken, nothing is trained")
+        return weights, pd.DataFrame(columns=CURVE)
     weights, points, checkpoint = fit(
         network,
         *pairs,

@@ -18,7 +18,7 @@ import click
 from faig.files import replacing
 from faig.params import Name, load_params
 from faig.photographs import DatasetParams, digests_of_photographs
-from faig.pretrained import published_digests
+from faig.pretrained import find_weights, published_digests
 from stages.cli import PATH, path_option, stage
 from stages.imports import list_imports
 
@@ -36,7 +36,10 @@ def main(imports: Path, photographs: Path, pretrained: Path, **folders: tuple[Pa
     digests = digests_of_photographs(load_params("dataset", DatasetParams))
     write_rows(photographs, ("split", "file", "sha256"), digests)
     folder = load_params("network.pretrained", Path | None)
-    write_rows(pretrained, ("file", "sha256"), published_digests(folder).items() if folder else ())
+    weights = published_digests(folder) if folder else {}
+    for name in weights:
+        find_weights(folder, Path(name).stem)  # a missing or damaged one is seen before any work
+    write_rows(pretrained, ("file", "sha256"), weights.items())
     for path in (path for folder in folders["results"] for path in sorted(folder.rglob("*.part"))):
         click.echo(f"removing {path}: a run was killed while it wrote this")
         shutil.rmtree(path) if path.is_dir() else path.unlink()

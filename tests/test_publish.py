@@ -14,12 +14,13 @@ import pytest
 from click.testing import CliRunner
 from conftest import ROOT, TINY
 
+from faig.dead_leaves import PREFIX
 from faig.networks import build_network, load_network, save_network
 from faig.pretrained import find_weights
 from presets.apply import overlay
 from tools import publish
 from tools.publish import main
-from tools.timings import COLUMNS, timed
+from tools.timings import COLUMNS, timed, timings_file
 
 GAINS = {"blur": {"psnr_baseline": 28.0, "psnr_target": 31.234, "gain": 3.234}, "device": "cpu"}
 
@@ -40,8 +41,11 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(ROOT / "params.yaml", folder)
     write("metrics/finetune/blind.json", json.dumps({"finetune": {"blind": GAINS}}))
     write("plots/ratios/blind.csv", "ratio,removed\n0.01,0.5\n")
-    write("data/photographs.csv", "split,file,sha256\ntrain,a.png,0\ntrain,b.png,1\ntest,c.png,2\n")
-    write(".timings.csv", f"{','.join(COLUMNS)}\nfinetune@blind,10.0,500\nprepare,1.0,90\nfinetune@blind,5.5,700\n")
+    for name in ("train/a", "train/b", f"train/{PREFIX}0", "test/c"):
+        write(f"data/hr/{name}.png", "")
+    write(
+        str(timings_file()), f"{','.join(COLUMNS)}\nfinetune@blind,10.0,500\nprepare,1.0,90\nfinetune@blind,5.5,700\n"
+    )
     for seed, name in enumerate(("baseline", "blind")):
         save_network(Path(f"data/networks/{name}.safetensors"), TINY, build_network(TINY, seed).state_dict())
     filters = pd.DataFrame({"layer": "first", "out_channel": np.repeat(range(4), 10), "in_channel": [*range(10)] * 4})
@@ -49,6 +53,11 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("data/scores").mkdir()
     pd.concat(tables).to_parquet("data/scores/blind.parquet")
     return folder
+
+
+def take_published() -> None:
+    path = Path("params.yaml")
+    path.write_text(overlay(path.read_text(), "network: {pretrained: weights/tiny}", source="test"))
 
 
 def published(test: str, to: Path) -> Any:
@@ -73,7 +82,7 @@ def test_results_are_copied_and_the_best_tenth_of_each_ranking(finished: Path):
         "peak_memory_mib": [700, 90],
     }
     about = json.loads((folder / "run.json").read_text())
-    assert about["photographs"] == {"train": 2, "test": 1}
+    assert list(about["images"].values()) == [2, 1, 1]
     assert re.fullmatch("[0-9a-f]{40}", about["commit"])
 
 
@@ -93,11 +102,9 @@ def test_the_card_has_a_row_per_test_set_and_the_weights_stay(finished: Path):
     first = (to / "weights/tiny/README.md").read_text()
     assert "| A | blur | 28.00 | 31.23 | +3.23 |" in first
     assert "Noise, free for all." in first
-    assert "Trained on 2 photographs" in first
+    assert "2 photographs to train on, 1 dead-leaves images to train on, 1 test images" in first
     weights = (to / "weights/tiny/blind.safetensors").read_bytes()
-    params = Path("params.yaml")
-    params.write_text(overlay(params.read_text(), "network: {pretrained: weights/tiny}", source="test"))
-    Path("data/networks/blind.safetensors").write_bytes(b"")
+    take_published()
     assert published("B", to).exit_code == 0
     second = (to / "weights/tiny/README.md").read_text()
     assert "| A | blur |" in second
@@ -112,11 +119,42 @@ def test_weights_too_large_for_a_repository_are_refused(finished: Path, monkeypa
     assert "baseline.safetensors has" in result.output
 
 
-def test_results_without_a_run_that_trained_are_refused(finished: Path):
-    params = Path("params.yaml")
-    params.write_text(overlay(params.read_text(), "network: {pretrained: weights/tiny}", source="test"))
-    result = published("B", finished.parent / "to")
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_second_run_that_trained_is_refused_and_changes_nothing(finished: Path):
+    to = finished.parent / "to"
+    assert published("A", to).exit_code == 0
+    before = contents(to)
+    save_network(Path("data/networks/blind.safetensors"), TINY, build_network(TINY, 7).state_dict())
+    result = published("B", to)
     assert result.exit_code == 1
+    assert "results/tiny/A is of the run that trained" in result.output
+    assert contents(to) == before
+    assert published("A", to).exit_code == 0, "the same test set again is an update"
+
+
+def test_a_run_that_used_other_weights_is_refused_and_changes_nothing(finished: Path):
+    to = finished.parent / "to"
+    assert published("A", to).exit_code == 0
+    before = contents(to)
+    take_published()
+    save_network(Path("data/networks/blind.safetensors"), TINY, build_network(TINY, 7).state_dict())
+    result = published("B", to)
+    assert result.exit_code == 1
+    assert "data/networks/blind.safetensors is not the one in" in result.output
+    assert contents(to) == before
+
+
+def test_results_of_weights_whose_training_is_not_published_are_refused(finished: Path):
+    to = finished.parent / "to"
+    assert published("A", to).exit_code == 0
+    shutil.rmtree(to / "results")
+    take_published()
+    result = published("B", to)
+    assert result.exit_code == 1
+    assert "lacks the run that trained" in result.output
 
 
 # Timings
@@ -126,6 +164,7 @@ def test_a_stage_s_time_and_memory_are_noted(tmp_path: Path):
     script = """
 import time
 print("Stage 'survey' didn't change", flush=True)
+time.sleep(0.1)
 for name in ("a", "b@c"):
     print(f"Running stage '{name}':", flush=True)
     time.sleep(0.5)

@@ -20,10 +20,11 @@ import pandas as pd
 import psutil
 from ruamel.yaml import YAML
 
+from faig.dead_leaves import PREFIX
 from faig.files import complete_folder, replacing
 from faig.networks import load_network
-from faig.pretrained import SUMS, find_weights
-from tools.timings import TIMINGS
+from faig.pretrained import SUMS, published_digests
+from tools.timings import timings_file
 
 WEIGHTS = ("baseline", "blind")
 SHARE = 0.1
@@ -40,14 +41,15 @@ def run(*words: str) -> str:
 
 
 def describe(terms: str) -> Json:
-    """Commit, machine, versions, and the photographs' number by split."""
+    """Commit, machine, versions, and the numbers of images."""
     installed = {}
     for name in PACKAGES:
         try:
             installed[name] = version(name)
         except ModuleNotFoundError:
             continue
-    photographs = pd.read_csv("data/photographs.csv")
+    names = {split: [path.stem for path in Path("data/hr", split).glob("*.png")] for split in ("train", "test")}
+    made = [name for name in names["train"] if name.startswith(PREFIX)]
     return {
         "commit": run("git", "rev-parse", "HEAD"),
         "python": platform.python_version(),
@@ -56,7 +58,11 @@ def describe(terms: str) -> Json:
         "cores": psutil.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "versions": installed,
-        "photographs": photographs.groupby("split").size().to_dict(),
+        "images": {
+            "photographs to train on": len(names["train"]) - len(made),
+            "dead-leaves images to train on": len(made),
+            "test images": len(names["test"]),
+        },
         "terms": terms,
     }
 
@@ -72,39 +78,69 @@ def copy_results(folder: Path, terms: str) -> None:
             table = pd.read_parquet(path)
             most = SHARE * table.groupby(["layer", "out_channel", "in_channel"], observed=True).ngroups
             table[table["rank"] < most].to_parquet(partial / "scores" / path.name, index=False)
-        if TIMINGS.exists():
-            timings = pd.read_csv(TIMINGS).groupby("stage", sort=False)
+        if timings_file().exists():
+            timings = pd.read_csv(timings_file()).groupby("stage", sort=False)
             rows = timings.agg(seconds=("seconds", "sum"), peak_memory_mib=("peak_memory_mib", "max")).reset_index()
             rows.to_csv(partial / "timings.csv", index=False)
         write_json(partial / "run.json", describe(terms))
 
 
-def copy_weights(folder: Path) -> None:
-    """Put the weights and their list into a folder, where they are not those that it has."""
-    digests = {}
-    for name in WEIGHTS:
-        data = Path(f"data/networks/{name}.safetensors").read_bytes()
+def read_weights() -> dict[str, bytes]:
+    """The run's weights files by name."""
+    found = {name: Path(f"data/networks/{name}.safetensors").read_bytes() for name in WEIGHTS}
+    for name, data in found.items():
         if len(data) > MOST:
             raise ValueError(f"{name}.safetensors has {len(data)} bytes, more than {MOST}: too many for a repository")
+    return found
+
+
+def require_right(found: dict[str, bytes], results: Path, weights: Path, test: str) -> bool:
+    """Whether the run trained the weights that are to be published; else it must have taken those that are.
+
+    Raises:
+        ValueError: another run has trained those of this name, or the run used others.
+    """
+    trained = [folder.name for folder in folders(results) if folder.name != test and has_trained(folder)]
+    if read_yaml(Path("params.yaml"))["network"]["pretrained"] is None:
+        if trained:
+            raise ValueError(f"{results / trained[0]} is of the run that trained {weights}: choose another name")
+        return True
+    published = published_digests(weights)
+    for name, data in found.items():
+        if published.get(f"{name}.safetensors") != hashlib.sha256(data).hexdigest():
+            raise ValueError(f"data/networks/{name}.safetensors is not the one in {weights}")
+    if not trained:
+        raise ValueError(f"{results} lacks the run that trained the weights")
+    return False
+
+
+def folders(results: Path) -> list[Path]:
+    """Of each published test set."""
+    return sorted(folder for folder in results.iterdir() if folder.is_dir()) if results.is_dir() else []
+
+
+def has_trained(folder: Path) -> bool:
+    """Whether a published run trained its weights."""
+    return read_yaml(folder / "params.yaml")["network"]["pretrained"] is None
+
+
+def write_weights(found: dict[str, bytes], folder: Path) -> None:
+    """Put the weights and their list into a folder."""
+    for name, data in found.items():
         with replacing(folder / f"{name}.safetensors") as partial:
             partial.write_bytes(data)
-        digests[name] = hashlib.sha256(data).hexdigest()
-    lines = "".join(f"{digest}  {name}.safetensors\n" for name, digest in digests.items())
+    lines = [f"{hashlib.sha256(data).hexdigest()}  {name}.safetensors\n" for name, data in found.items()]
     with replacing(folder / SUMS) as partial:
-        partial.write_text(lines, encoding="utf-8")
+        partial.write_text("".join(lines), encoding="utf-8")
 
 
 def card(network: str, results: Path, weights: Path) -> str:
     """The model card, from what is published of each test set."""
-    path = find_weights(weights, "blind")
-    if path is None:
-        raise ValueError(f"{weights / SUMS} lists no blind.safetensors")
-    spec = load_network(path)[1]
-    runs = {folder.name: folder for folder in sorted(results.iterdir()) if folder.is_dir()}
-    trained = [folder for folder in runs.values() if read_yaml(folder / "params.yaml")["network"]["pretrained"] is None]
-    if len(trained) != 1:
-        raise ValueError(f"{results} holds {len(trained)} runs that trained the network, expected one")
-    params, about = read_yaml(trained[0] / "params.yaml"), read_json(trained[0] / "run.json")
+    spec = load_network(weights / "blind.safetensors")[1]
+    runs = {folder.name: folder for folder in folders(results)}
+    trained = next(folder for folder in runs.values() if has_trained(folder))
+    params, about = read_yaml(trained / "params.yaml"), read_json(trained / "run.json")
+    images = ", ".join(f"{number} {kind}" for kind, number in about["images"].items() if number)
     rows = []
     for name, folder in runs.items():
         for degradation, values in read_json(folder / "metrics/finetune/blind.json")["finetune"]["blind"].items():
@@ -126,7 +162,7 @@ Two networks for blind super-resolution, {name}: `baseline.safetensors` upscales
 (N, 3, {spec.scale}H, {spec.scale}W). Meant for research on which filters remove which degradation; not for judging
 people, medicine, or evidence: what they restore is a guess.
 
-Trained on {about["photographs"]["train"]} photographs, with {params["downsampling"]} downsampling. {about["terms"]}
+{about["terms"]} {images}; {params["downsampling"]} downsampling.
 
 | setting | value |
 | --- | --- |
@@ -171,9 +207,11 @@ def main(network: str, test: str, terms: str, to: Path) -> None:
     """Publish the run in the current folder as NETWORK's."""
     try:
         results, weights = to / "results" / network, to / "weights" / network
+        found = read_weights()
+        is_trained = require_right(found, results, weights, test)
         copy_results(results / test, terms)
-        if read_yaml(Path("params.yaml"))["network"]["pretrained"] is None:
-            copy_weights(weights)
+        if is_trained:
+            write_weights(found, weights)
         with replacing(weights / "README.md") as partial:
             partial.write_text(card(network, results, weights), encoding="utf-8")
     except (OSError, ValueError, KeyError, subprocess.CalledProcessError) as error:

@@ -212,6 +212,27 @@ def costs(root: Path) -> str:
             f"pandas: {cells[1]}",
         )
     )
+    training, synthesis = (read_json(root / f"benchmarks/results/{name}.json") for name in ("training", "synthesis"))
+    width, depth = training["network"]
+    own, rival = (training[f"{kind}iterations_per_second"]["median"] for kind in ("", "rival_"))
+    size, patch = training["batch"]
+    rows.append(
+        (
+            f"training SRResNet {width} x {depth}, batches of {size} patches of {patch}, 2K images",
+            f"{own:.2f} iterations a second: {times(training['speedup'], 1)} faster",
+            f"{rival:.2f}: a PNG opened for each patch in 2 processes, fp32 in PyTorch's default layout",
+        )
+    )
+    height, width = synthesis["size"]
+    by_name = synthesis["degradations"].values()
+    most, loop = ([each["megapixels_per_second"][kind]["median"] for each in by_name] for kind in ("2", "loop"))
+    rows.append(
+        (
+            f"LR images of {width} x {height} photographs, 2 workers, {len(most)} degradations",
+            f"{min(most):.1f} to {max(most):.1f} megapixels a second",
+            f"{min(loop):.1f} to {max(loop):.1f}: one image after the other",
+        )
+    )
     return table(("what", "ours", "the rival"), rows)
 
 

@@ -1,10 +1,12 @@
 """Run the pipeline and note what each stage takes: ``python -m tools.timings``.
 
-Like ``dvc repro``, whose output it passes on. For each stage that ran, ``.timings.csv`` gains a row: seconds, DVC's own
-work included, and the peak of the memory of its processes together. A stage that was killed and went on has two rows.
+Like ``dvc repro``, whose output it passes on. For each stage that ran, a file in .timings, one for each params.yaml,
+gains a row: seconds, and the peak memory of its processes together, DVC included in both. A stage that was interrupted
+and went on has two rows.
 """
 
 import csv
+import hashlib
 import re
 import subprocess
 import sys
@@ -18,10 +20,15 @@ from pathlib import Path
 import click
 import psutil
 
-TIMINGS = Path(".timings.csv")
+FOLDER = Path(".timings")
 COLUMNS = ("stage", "seconds", "peak_memory_mib")
 INTERVAL = 0.2
 """Seconds between looks at the memory."""
+
+
+def timings_file() -> Path:
+    """Of params.yaml as it stands."""
+    return FOLDER / f"{hashlib.sha256(Path('params.yaml').read_bytes()).hexdigest()[:12]}.csv"
 
 
 @dataclass
@@ -71,21 +78,24 @@ def timed(command: list[str], output: Path) -> int:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         peak, stage, began = Peak(process.pid), "", time.monotonic()
-        with watching(peak):
-            for line in process.stdout:
-                click.echo(line, nl=False)
-                if found := re.match(r"Running stage '([^']+)'", line):
-                    append(output, stage, began, peak)
-                    stage, began = found[1], time.monotonic()
-        append(output, stage, began, peak)
+        try:
+            with watching(peak):
+                for line in process.stdout:
+                    click.echo(line, nl=False)
+                    if found := re.match(r"(Running stage|Stage) '([^']+)'", line):
+                        append(output, stage, began, peak)
+                        stage, began = found[2] if found[1] == "Running stage" else "", time.monotonic()
+        finally:
+            append(output, stage, began, peak)
     return process.returncode
 
 
 def append(output: Path, stage: str, began: float, peak: Peak) -> None:
-    """Add a row for a stage that ends now; none before the first stage."""
+    """Add a row for a stage that ends now; none between stages."""
     memory = peak.take()
     if not stage:
         return
+    output.parent.mkdir(exist_ok=True)
     is_new = not output.exists()
     with output.open("a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -97,7 +107,7 @@ def append(output: Path, stage: str, began: float, peak: Peak) -> None:
 @click.command()
 def main() -> None:
     """Run the pipeline."""
-    sys.exit(timed([sys.executable, "-m", "dvc", "repro"], TIMINGS))
+    sys.exit(timed([sys.executable, "-m", "dvc", "repro"], timings_file()))
 
 
 if __name__ == "__main__":
