@@ -1,13 +1,16 @@
 """The tables of README.md say what the result files say."""
 
 import io
+import json
 import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from ruamel.yaml import YAML
 
+from presets.apply import apply_preset
 from tools.readme import TABLES, render, share, table
 
 RESULTS = ["README.md", "params.yaml", "metrics", "plots", "benchmarks/results"]
@@ -44,3 +47,12 @@ def test_shares_are_rounded_to_percent_and_what_is_left_out_is_empty():
     assert share(values, "removed", low=True) == "96 % (0 to 97)"
     assert share({}, "removed") == share({"removed": float("nan")}, "removed") == ""
     assert table(("a", "b"), [("1", "2")]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+def test_measured_presets_are_the_presets_as_they_are():
+    found = json.loads((ROOT / "benchmarks/results/presets.json").read_text())["presets"]
+    text = (ROOT / "params.yaml").read_text()
+    for name, values in found.items():
+        params = YAML(typ="safe", pure=True).load(apply_preset(name, text))
+        assert values["scale"] == params["scale"]
+        assert values["network"] == {key: params["network"][key] for key in values["network"]}, name
