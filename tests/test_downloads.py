@@ -340,7 +340,8 @@ def test_prepare_downloads_unpacks_and_needs_no_network_afterwards(
         YAML().dump(params, file)
     Path("stages").mkdir()
     Path("stages/prepare.py").write_text("")
-    listed = CliRunner().invoke(survey, ["--imports", "data/imports", "--photographs", "data/photographs.csv"])
+    lists = [word for name in ("photographs", "pretrained") for word in (f"--{name}", f"data/{name}.csv")]
+    listed = CliRunner().invoke(survey, ["--imports", "data/imports", *lists])
     assert listed.exit_code == 0, listed.output
     assert server.asked == []
     for _ in range(2):
