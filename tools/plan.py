@@ -49,7 +49,7 @@ PNG_BYTES = 2.0
 """Per pixel of a photograph as PNG, about."""
 GPUS = {"a100": 312e12, "h100": 989e12, "l4": 121e12, "rtx4090": 165e12}
 """Dense bf16 operations per second, as their makers state them."""
-UTILIZATION = 0.1
+UTILIZATION = 0.05
 """Share of its peak that a GPU is assumed to reach: small networks on small patches keep it waiting."""
 PROCESS = 0.6
 """GiB of a stage before it reads anything."""
