@@ -143,7 +143,21 @@ def test_a_run_that_used_other_weights_is_refused_and_changes_nothing(finished: 
     save_network(Path("data/networks/blind.safetensors"), TINY, build_network(TINY, 7).state_dict())
     result = published("B", to)
     assert result.exit_code == 1
-    assert "data/networks/blind.safetensors is not the one in" in result.output
+    assert "the weights in data/networks are not those in" in result.output
+    assert contents(to) == before
+
+
+def test_weights_that_another_test_set_s_results_are_of_are_not_replaced(finished: Path):
+    to, params = finished.parent / "to", Path("params.yaml").read_text()
+    assert published("A", to).exit_code == 0
+    take_published()
+    assert published("B", to).exit_code == 0
+    before = contents(to)
+    Path("params.yaml").write_text(params)
+    save_network(Path("data/networks/blind.safetensors"), TINY, build_network(TINY, 7).state_dict())
+    result = published("A", to)
+    assert result.exit_code == 1
+    assert "results/tiny/B is of the weights in" in result.output
     assert contents(to) == before
 
 

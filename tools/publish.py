@@ -52,6 +52,7 @@ def describe(terms: str) -> Json:
     made = [name for name in names["train"] if name.startswith(PREFIX)]
     return {
         "commit": run("git", "rev-parse", "HEAD"),
+        "uncommitted": run("git", "status", "--porcelain", "--", "faig", "stages", "dvc.yaml").splitlines(),
         "python": platform.python_version(),
         "system": platform.system(),
         "processor": platform.machine(),
@@ -100,15 +101,19 @@ def require_right(found: dict[str, bytes], results: Path, weights: Path, test: s
     Raises:
         ValueError: another run has trained those of this name, or the run used others.
     """
-    trained = [folder.name for folder in folders(results) if folder.name != test and has_trained(folder)]
+    others = [folder for folder in folders(results) if folder.name != test]
+    trained = [folder for folder in others if has_trained(folder)]
+    digests = {f"{name}.safetensors": hashlib.sha256(data).hexdigest() for name, data in found.items()}
     if read_yaml(Path("params.yaml"))["network"]["pretrained"] is None:
         if trained:
-            raise ValueError(f"{results / trained[0]} is of the run that trained {weights}: choose another name")
+            raise ValueError(f"{trained[0]} is of the run that trained {weights}: choose another name")
+        if others and published_digests(weights) != digests:
+            raise ValueError(
+                f"{others[0]} is of the weights in {weights}, which would be replaced: delete it first"
+            )
         return True
-    published = published_digests(weights)
-    for name, data in found.items():
-        if published.get(f"{name}.safetensors") != hashlib.sha256(data).hexdigest():
-            raise ValueError(f"data/networks/{name}.safetensors is not the one in {weights}")
+    if published_digests(weights) != digests:
+        raise ValueError(f"the weights in data/networks are not those in {weights}")
     if not trained:
         raise ValueError(f"{results} lacks the run that trained the weights")
     return False
