@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import networkx
 import numpy as np
 from click.testing import CliRunner
 from common import write
@@ -86,12 +87,7 @@ def change(params: dict[str, Any], key: str, value: Any) -> None:
 def commands(folder: Path) -> list[list[str]]:
     """Module and arguments of every stage, in an order in which they can run."""
     with Repo(str(folder)) as repo:
-        graph, stages = repo.index.graph, []
-        todo = {stage: set(graph.successors(stage)) for stage in graph.nodes}  # edges lead to what a stage needs
-        while todo:
-            free = sorted((stage for stage, needs in todo.items() if not needs & set(todo)), key=lambda s: s.addressing)
-            stages += free
-            todo = {stage: needs for stage, needs in todo.items() if stage not in free}
+        stages = reversed(list(networkx.topological_sort(repo.index.graph)))  # edges lead to what a stage needs
         return [stage.cmd.split()[2:] for stage in stages]
 
 

@@ -108,9 +108,7 @@ def require_right(found: dict[str, bytes], results: Path, weights: Path, test: s
         if trained:
             raise ValueError(f"{trained[0]} is of the run that trained {weights}: choose another name")
         if others and published_digests(weights) != digests:
-            raise ValueError(
-                f"{others[0]} is of the weights in {weights}, which would be replaced: delete it first"
-            )
+            raise ValueError(f"{others[0]} is of the weights in {weights}, which would be replaced: delete it first")
         return True
     if published_digests(weights) != digests:
         raise ValueError(f"the weights in data/networks are not those in {weights}")
