@@ -30,12 +30,17 @@ def write(path: str, text: str) -> None:
     Path(path).write_text(text, encoding="utf-8")
 
 
+def all_files() -> list[Path]:
+    return [path for name in ("metrics", "plots", "data") for path in Path(name).rglob("*") if path.is_file()]
+
+
 @pytest.fixture
 def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished run of a tiny network, with 40 filters in one layer."""
     folder = tmp_path / "run"
     folder.mkdir()
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(publish, "current_outputs", all_files)
     for words in (["init", "-q"], ["-c", "user.name=a", "-c", "user.email=b", "commit", "-qm", "c", "--allow-empty"]):
         subprocess.run(["git", *words], check=True)
     shutil.copy(ROOT / "params.yaml", folder)
@@ -110,6 +115,32 @@ def test_the_card_has_a_row_per_test_set_and_the_weights_stay(finished: Path):
     assert "| A | blur |" in second
     assert "| B | blur |" in second
     assert (to / "weights/tiny/blind.safetensors").read_bytes() == weights
+
+
+PIPELINE = """
+stages:
+  a: {cmd: echo a > a.txt, deps: [source], outs: [a.txt]}
+  b: {cmd: mkdir b; echo b > b/b.txt, deps: [a.txt], outs: [b]}
+  alone: {cmd: echo c > c.txt, outs: [c.txt], always_changed: true}
+"""
+
+
+def test_only_what_is_up_to_date_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    write("source", "1")
+    write("dvc.yaml", PIPELINE)
+    for words in (["init", "-q", "--no-scm"], ["repro", "-q"]):
+        subprocess.run([sys.executable, "-m", "dvc", *words], check=True)
+    assert publish.current_outputs() == [Path("a.txt"), Path("b"), Path("c.txt")]
+    write("source", "2")  # b's own inputs are as they were, but a's are not
+    assert publish.current_outputs() == [Path("c.txt")]
+
+
+def test_weights_that_are_out_of_date_are_refused(finished: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(publish, "current_outputs", lambda: [Path("data/networks/baseline.safetensors")])
+    result = published("A", finished.parent / "to")
+    assert result.exit_code == 1
+    assert "blind.safetensors is missing or out of date" in result.output
 
 
 def test_weights_too_large_for_a_repository_are_refused(finished: Path, monkeypatch: pytest.MonkeyPatch):

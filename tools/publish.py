@@ -3,7 +3,8 @@
 Copies what a reader needs to check the results into ``results/<network>/<test>``: params.yaml, metrics, plots, the best
 tenth of each score table, time and memory by stage (of ``python -m tools.timings``), machine, versions and commit; and
 the weights of baseline and blind target into ``weights/<network>``, with digests and a model card. Run where ``dvc
-repro`` has ended; where the weights are published ones themselves, they stay as they are and the card gains a test set.
+repro`` has ended; of a part of the stages (``dvc repro predict``), what those made is published. Where the weights are
+published ones themselves, they stay as they are and the card gains a test set.
 """
 
 import hashlib
@@ -16,8 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+import networkx
 import pandas as pd
 import psutil
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from faig.dead_leaves import PREFIX
@@ -68,14 +72,28 @@ def describe(terms: str) -> Json:
     }
 
 
-def copy_results(folder: Path, terms: str) -> None:
+def current_outputs() -> list[Path]:
+    """Outputs of the stages that are up to date and need none that is not: of no other params and no older code."""
+    with Repo() as repo:
+        changed = {name for name, reasons in repo.status().items() if reasons != ["always changed"]}
+        graph = repo.index.graph  # from each stage to those that it depends on
+        return sorted(
+            Path(out.def_path)
+            for stage in graph
+            if changed.isdisjoint(each.addressing for each in (stage, *networkx.descendants(graph, stage)))
+            for out in stage.outs
+        )
+
+
+def copy_results(folder: Path, outputs: list[Path], terms: str) -> None:
     """Fill a folder with all but the weights."""
     with complete_folder(folder) as partial:
         shutil.copy("params.yaml", partial)
-        for name in ("metrics", "plots"):
-            shutil.copytree(name, partial / name, ignore=shutil.ignore_patterns(".gitignore"))
+        for path in (path for path in outputs if path.parts[0] in ("metrics", "plots")):
+            (partial / path).parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if path.is_dir() else shutil.copy)(path, partial / path)
         (partial / "scores").mkdir()
-        for path in sorted(Path("data/scores").glob("*.parquet")):
+        for path in (path for path in outputs if path.parent == Path("data/scores")):
             table = pd.read_parquet(path)
             most = SHARE * table.groupby(["layer", "out_channel", "in_channel"], observed=True).ngroups
             table[table["rank"] < most].to_parquet(partial / "scores" / path.name, index=False)
@@ -86,10 +104,14 @@ def copy_results(folder: Path, terms: str) -> None:
         write_json(partial / "run.json", describe(terms))
 
 
-def read_weights() -> dict[str, bytes]:
+def read_weights(outputs: list[Path]) -> dict[str, bytes]:
     """The run's weights files by name."""
-    found = {name: Path(f"data/networks/{name}.safetensors").read_bytes() for name in WEIGHTS}
-    for name, data in found.items():
+    found = {}
+    for name in WEIGHTS:
+        path = Path(f"data/networks/{name}.safetensors")
+        if path not in outputs:
+            raise ValueError(f"{path} is missing or out of date: run `dvc repro` first")
+        found[name] = data = path.read_bytes()
         if len(data) > MOST:
             raise ValueError(f"{name}.safetensors has {len(data)} bytes, more than {MOST}: too many for a repository")
     return found
@@ -210,14 +232,15 @@ def main(network: str, test: str, terms: str, to: Path) -> None:
     """Publish the run in the current folder as NETWORK's."""
     try:
         results, weights = to / "results" / network, to / "weights" / network
-        found = read_weights()
+        outputs = current_outputs()
+        found = read_weights(outputs)
         is_trained = require_right(found, results, weights, test)
-        copy_results(results / test, terms)
+        copy_results(results / test, outputs, terms)
         if is_trained:
             write_weights(found, weights)
         with replacing(weights / "README.md") as partial:
             partial.write_text(card(network, results, weights), encoding="utf-8")
-    except (OSError, ValueError, KeyError, subprocess.CalledProcessError) as error:
+    except (OSError, ValueError, KeyError, DvcException, subprocess.CalledProcessError) as error:
         raise click.ClickException(f"cannot publish this run: {error}") from error
 
 
