@@ -178,3 +178,21 @@ def test_the_survey_lists_what_is_to_be_taken(project: Path):
     set_pretrained("weights")
     digest = hashlib.sha256(Path("weights/baseline.safetensors").read_bytes()).hexdigest()
     assert surveyed() == f"file,sha256\nbaseline.safetensors,{digest}\n"
+
+
+# What this project publishes
+
+
+@pytest.mark.parametrize("folder", sorted((ROOT / "weights").glob("*/")), ids=lambda folder: folder.name)
+def test_the_project_s_own_weights_are_whole_small_and_described(folder: Path):
+    digests = published_digests(folder)
+    assert set(digests) == {"baseline.safetensors", "blind.safetensors"}
+    assert {path.name for path in folder.iterdir()} == {*digests, SUMS, "README.md"}
+    card = (folder / "README.md").read_text()
+    for name, digest in digests.items():
+        path = find_weights(folder, name.removesuffix(".safetensors"))
+        assert path is not None
+        assert path.stat().st_size <= 8 * 2**20
+        assert f"{digest}  {name}" in card
+    assert "non-commercial" in card
+    assert list((ROOT / "results" / folder.name).glob("*/metrics/finetune/blind.json"))

@@ -1,22 +1,14 @@
-"""Write the tables of README.md anew from metrics/, plots/ and benchmarks/results/: ``python -m tools.readme``.
+"""The tables of README.md, from metrics/, plots/ and benchmarks/results/."""
 
-A table stands between two comments, ``<!-- name -->`` and ``<!-- end -->``; no number in it is written by hand.
-"""
-
-import json
 import re
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-import click
 import pandas as pd
 from ruamel.yaml import YAML
 
-from faig.files import replacing
 from faig.plots import label_of
+from tools.tables import Row, Tables, read_json, share, table, times
 
-README = Path("README.md")
 RATIOS = (0.01, 0.03)
 """Shares of the filters in the table of what masking removes."""
 
@@ -26,8 +18,6 @@ SAME_FOR_ALL = {
     "random": "random, mean of 5",
 }
 """Methods with one ranking for every degradation."""
-
-Row = tuple[str, ...]
 
 
 def main_numbers(root: Path) -> str:
@@ -236,7 +226,7 @@ def costs(root: Path) -> str:
     return table(("what", "ours", "the rival"), rows)
 
 
-TABLES: dict[str, Callable[[Path], str]] = {
+TABLES: Tables = {
     "numbers": main_numbers,
     "claims": claims,
     "retraining": retraining,
@@ -246,56 +236,3 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "selectivity": selectivity,
     "costs": costs,
 }
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file's mapping."""
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def table(heads: Row, rows: list[Row]) -> str:
-    """A Markdown table."""
-    return "\n".join("| " + " | ".join(row) + " |" for row in (heads, ("---",) * len(heads), *rows))
-
-
-def share(values: Mapping[str, Any], key: str, *, low: bool = False) -> str:
-    """``96 % (94 to 97)``; ``low``: with the interval; empty where nothing was measured."""
-    if key not in values or pd.isna(values[key]):
-        return ""
-    numbers = [f"{100 * values[name]:.0f}" for name in (key, f"{key}_low", f"{key}_high") if name == key or low]
-    numbers = [number.replace("-0", "0") if number == "-0" else number for number in numbers]
-    return f"{numbers[0]} %" + (f" ({numbers[1]} to {numbers[2]})" if low else "")
-
-
-def times(values: Mapping[str, float], digits: int) -> str:
-    """``24 times (23 to 25)``: median, smallest and largest."""
-    low, middle, high = (f"{values[key]:.{digits}f}" for key in ("min", "median", "max"))
-    return f"{middle} times ({low} to {high})"
-
-
-def render(text: str, root: Path) -> str:
-    """README's text with all tables made anew from the results under ``root``.
-
-    Raises:
-        ValueError: the text lacks a table, or has one that nothing makes.
-    """
-    pattern = re.compile(r"<!-- (\w+) -->\n.*?<!-- end -->", re.DOTALL)
-    names = pattern.findall(text)
-    if sorted(names) != sorted(TABLES):
-        raise ValueError(f"README.md holds the tables {sorted(names)}, not {sorted(TABLES)}")
-    return pattern.sub(lambda match: f"<!-- {match[1]} -->\n{TABLES[match[1]](root)}\n<!-- end -->", text)
-
-
-@click.command()
-def main() -> None:
-    """Write README.md's tables anew."""
-    try:
-        text = render(README.read_text(encoding="utf-8"), Path())
-    except (OSError, ValueError, KeyError) as error:
-        raise click.ClickException(f"a table cannot be made: {error}; run `dvc repro` first") from error
-    with replacing(README) as partial:
-        partial.write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""The tables of README.md say what the result files say."""
+"""The tables of the documents say what the result files say."""
 
 import io
 import json
@@ -11,9 +11,10 @@ from conftest import ROOT
 from ruamel.yaml import YAML
 
 from presets.apply import apply_preset
-from tools.readme import TABLES, render, share, table
+from tools.documents import DOCUMENTS
+from tools.tables import render, share, table
 
-RESULTS = ["README.md", "params.yaml", "metrics", "plots", "benchmarks/results"]
+RESULTS = [*DOCUMENTS, "params.yaml", "metrics", "plots", "benchmarks/results", "results"]
 
 
 def as_committed(folder: Path) -> Path:
@@ -25,20 +26,20 @@ def as_committed(folder: Path) -> Path:
     return folder
 
 
-def test_every_table_equals_the_files_that_it_comes_from(tmp_path: Path):
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_table_equals_the_files_that_it_comes_from(tmp_path: Path, name: str):
     """As committed; before a commit, as in the working tree. A user's own run may differ from what is committed."""
 
     def agrees(root: Path) -> bool:
-        text = (root / "README.md").read_text(encoding="utf-8")
-        return render(text, root) == text
+        text = (root / name).read_text(encoding="utf-8")
+        return render(text, DOCUMENTS[name], root) == text
 
-    assert agrees(as_committed(tmp_path)) or agrees(ROOT), "run `python -m tools.readme`"
+    assert agrees(as_committed(tmp_path)) or agrees(ROOT), "run `python -m tools.documents`"
 
 
 def test_a_table_that_nothing_makes_is_refused():
-    text = "".join(f"<!-- {name} -->\n<!-- end -->\n" for name in [*TABLES, "other"])
     with pytest.raises(ValueError, match="other"):
-        render(text, ROOT)
+        render("<!-- other -->\n<!-- end -->\n", {}, ROOT)
 
 
 def test_shares_are_rounded_to_percent_and_what_is_left_out_is_empty():

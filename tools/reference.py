@@ -1,0 +1,237 @@
+"""The tables of docs/reference.md, from results/<network>/<test>, a folder for each published run."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from ruamel.yaml import YAML
+
+from faig.filters import FilterIndex, num_discovered
+from faig.networks import NetworkParams, NetworkSpec, build_network
+from faig.plots import label_of
+from tools.tables import Row, Tables, read_json, share, table
+
+RATIOS = (0.01, 0.03, 0.05, 0.1)
+DEGRADATIONS = {"blur": "deblurring", "noise": "denoising"}
+VARIANTS = {
+    "all": "all filters and biases",
+    "discovered": "the discovered filters",
+    "same_count": "as many in each layer",
+    "rewired": "as many of each output channel, other inputs",
+    "random": "as many anywhere",
+    "grafted": "none: grafted",
+    "shuffled": "none: shuffled",
+}
+Json = dict[str, Any]
+
+
+def runs(root: Path) -> dict[str, Path]:
+    """Folders of the published runs by what they are called in the tables."""
+    found = sorted(path.parent for path in (root / "results").glob("*/*/run.json"))
+    return {f"{folder.parent.name}, {folder.name}": folder for folder in found}
+
+
+def metrics(folder: Path, name: str) -> Json | None:
+    """A run's metrics of one stage; None where that stage was not run."""
+    path = folder / f"metrics/{name}.json"
+    return read_json(path)[name.split("/")[0]] if path.is_file() else None
+
+
+def params(folder: Path) -> Json:
+    """A run's params.yaml."""
+    return YAML(typ="safe", pure=True).load(folder / "params.yaml")
+
+
+def training(root: Path) -> str:
+    """What was trained, and what it took."""
+    rows: list[Row] = []
+    for name, folder in runs(root).items():
+        used = params(folder)
+        if used["network"]["pretrained"] is not None:
+            continue
+        minutes = timings(folder)
+        cells = []
+        for stage, key in (("train_baseline", "train_baseline"), ("finetune@blind", "finetune")):
+            settings = used[key]
+            size = f"{settings['batch_size']} x {settings['patch_size']}²"
+            took = f", {minutes[stage]:.0f} min" if stage in minutes else ""
+            cells.append(f"{settings['iterations']} of {size}{took}")
+        about = read_json(folder / "run.json")
+        machine = f"{about['cores']} cores, {metrics(folder, 'finetune/blind')['blind']['precision']}"  # pyright: ignore
+        rows.append((name.split(",")[0], used["downsampling"], *cells, machine))
+    return table(("network", "downsampling", "baseline: iterations of patches", "blind target", "on"), rows)
+
+
+def timings(folder: Path) -> dict[str, float]:
+    """Minutes by stage, where they were noted."""
+    path = folder / "timings.csv"
+    if not path.is_file():
+        return {}
+    noted = pd.read_csv(path)
+    return dict(zip(noted["stage"], noted["seconds"] / 60, strict=True))
+
+
+def gains(root: Path) -> str:
+    """PSNR of baseline and blind target on every kind of input."""
+    rows = []
+    for name, folder in runs(root).items():
+        found = metrics(folder, "finetune/blind") or {}
+        for inputs, values in found["blind"].items():
+            if isinstance(values, dict):
+                dbs = (f"{values[key]:.2f}" for key in ("psnr_baseline", "psnr_target"))
+                rows.append((name, inputs, *dbs, f"{values['gain']:+.2f}"))
+    return table(("run", "inputs", "baseline [dB]", "blind [dB]", "gain [dB]"), rows)
+
+
+def masking(root: Path) -> str:
+    """What masking 1, 3, 5 and 10 % by each method removes, and what it takes along, a table per run."""
+    parts = []
+    for name, folder in runs(root).items():
+        if not (path := folder / "plots/ratios/blind.csv").is_file():
+            continue
+        curves = pd.read_csv(path)
+        found = {(row["method"], row["degradation"], row["ratio"]): row for row in curves.to_dict("records")}
+        ratios = [ratio for ratio in RATIOS if ratio in set(curves["ratio"])]
+        rows = []
+        for degradation, what in DEGRADATIONS.items():
+            for method in curves["method"].unique():
+                cells = [share(found[method, degradation, ratio], "removed", low=True) for ratio in ratios]
+                taken = [share(found[method, degradation, ratio], "collateral") for ratio in ratios]
+                rows.append((what, label_of(method), *cells, ", ".join(filter(None, taken))))
+        heads = [f"{100 * ratio:g} %" for ratio in ratios]
+        parts.append(f"{name}:\n\n" + table(("filters for", "by", *heads, "of the other gain at these"), rows))
+    return "\n\n".join(parts)
+
+
+def order(root: Path) -> str:
+    """The methods by what their best 1 % remove."""
+    rows = []
+    for name, folder in runs(root).items():
+        if not (path := folder / "plots/ratios/blind.csv").is_file():
+            continue
+        curves = pd.read_csv(path)
+        for degradation, what in DEGRADATIONS.items():
+            part = curves.loc[curves["degradation"] == degradation]
+            best = part.loc[part["ratio"] == RATIOS[0]].sort_values("removed", ascending=False)
+            cells = [f"{label_of(row['method'])} {share(row, 'removed')}" for row in best.to_dict("records")]
+            first = part.loc[part.groupby("ratio")["removed"].idxmax()].set_index("ratio")["method"]
+            leads = [f"{100 * ratio:g} %" for ratio in RATIOS if first.get(ratio) == "faig"]
+            rows.append((name, what, ", ".join(cells), ", ".join(leads) or "none"))
+    return table(("run", "filters for", "removed by the best 1 %", "FAIG removes most at"), rows)
+
+
+def depth(root: Path) -> str:
+    """How deep the discovered filters lie."""
+    rows = []
+    for name, folder in runs(root).items():
+        if found := metrics(folder, "compare_targets"):
+            for target, by_degradation in found["depth"].items():
+                for degradation, values in by_degradation.items():
+                    mean = f"{values['mean']:.2f} ({values['mean_low']:.2f} to {values['mean_high']:.2f})"
+                    rows.append((name, target, DEGRADATIONS[degradation], mean, f"{values['all']:.2f}"))
+    return table(("run", "target", "filters for", "mean depth", "of all filters"), rows)
+
+
+def quarters(root: Path) -> str:
+    """Shares of the best 1 % in each quarter of the network's layers."""
+    rows = []
+    for name, folder in runs(root).items():
+        used = params(folder)
+        network = NetworkParams(**{key: used["network"][key] for key in ("name", "width", "depth")})
+        index = FilterIndex.of(build_network(NetworkSpec(params=network, scale=used["scale"])))
+        scores = pd.read_parquet(folder / "scores/blind.parquet")
+        is_best = (scores["method"] == "faig") & (scores["rank"] < num_discovered(index.num_filters, RATIOS[0]))
+        best = scores.loc[is_best].groupby("degradation", observed=True)["filter"]
+        chosen = {what: best.get_group(name).to_numpy() for name, what in DEGRADATIONS.items()}
+        for what, filters in {**chosen, "all": np.arange(index.num_filters)}.items():
+            counts, _ = np.histogram(index.depths(filters), bins=4, range=(0, 1))
+            rows.append((name, what, *(f"{100 * count / len(filters):.0f} %" for count in counts)))
+    return table(("run", "filters for", "first quarter", "second", "third", "last"), rows)
+
+
+def retraining(root: Path) -> str:
+    """What is learned where only some filters are trained."""
+    rows = []
+    for name, folder in runs(root).items():
+        if found := metrics(folder, "retrain"):
+            for variant, label in VARIANTS.items():
+                cells = [share(found[degradation][variant], "recovered", low=True) for degradation in DEGRADATIONS]
+                rows.append((name, label, *cells))
+    return table(("run", "trained", "of the gain on blur recovered", "on noise"), rows)
+
+
+def predictors(root: Path) -> str:
+    """How often each predictor is right."""
+    rows = []
+    for name, folder in runs(root).items():
+        found = {f"{key} (discovered filters)": values for key, values in (metrics(folder, "predict") or {}).items()}
+        rivals = metrics(folder, "compare_predictors") or {}
+        found |= {key: rivals[key] for key in ("random", "trivial", "classifier") if key in rivals}
+        for label, values in found.items():
+            if isinstance(values, dict) and "accuracy_four" in values:
+                cells = (share(values, key, low=True) for key in ("accuracy_three", "accuracy_four"))
+                rows.append((name, label, *cells))
+    return table(("run", "predictor", "clean / blur / noise", "the same and blur_noise"), rows)
+
+
+def branches(root: Path) -> str:
+    """One branch against two."""
+    rows = []
+    for name, folder in runs(root).items():
+        if found := metrics(folder, "compare_branches"):
+            mean = found["mean"]
+            settings = params(folder)["compare_branches"]
+            size = f"{settings['replicates']} times {settings['training']['iterations']} iterations"
+            lead = f"{mean['lead']:+.2f} ({mean['lead_low']:+.2f} to {mean['lead_high']:+.2f})"
+            rows.append((name, size, lead))
+    return table(("run", "trained", "two branches lead by [dB]"), rows)
+
+
+def claims(root: Path) -> str:
+    """The verdict on each claim in each run."""
+    found = {name: values for name, folder in runs(root).items() if (values := metrics(folder, "claims"))}
+    says = {}
+    for name in found:
+        says |= {claim: values["says"] for claim, values in params(runs(root)[name])["claims"].items()}
+    rows = []
+    for claim, text in says.items():
+        cells = []
+        for values in found.values():
+            value = values.get(claim, {})
+            number = f"{value['value']:.2f} " if "value" in value else ""
+            cells.append(f"{number}**{value['verdict']}**" if value else "")
+        rows.append((text, *cells))
+    return table(("claim", *found), rows)
+
+
+def stages(root: Path) -> str:
+    """Time and memory of each stage."""
+    noted = {}
+    for name, folder in runs(root).items():
+        if (path := folder / "timings.csv").is_file():
+            noted[name] = pd.read_csv(path).set_index("stage")
+    names = dict.fromkeys(stage for part in noted.values() for stage in part.index)
+    rows = []
+    for stage in names:
+        cells = []
+        for part in noted.values():
+            row = part.loc[stage] if stage in part.index else None
+            cells.append("" if row is None else f"{row['seconds']:.0f} s, {row['peak_memory_mib'] / 1024:.1f} GiB")
+        rows.append((stage, *cells))
+    return table(("stage", *noted), rows)
+
+
+TABLES: Tables = {
+    "training": training,
+    "gains": gains,
+    "masking": masking,
+    "order": order,
+    "depth": depth,
+    "quarters": quarters,
+    "retraining": retraining,
+    "predictors": predictors,
+    "branches": branches,
+    "claims": claims,
+    "stages": stages,
+}

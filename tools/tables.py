@@ -1,0 +1,54 @@
+"""Markdown tables from result files: cells, and documents in which tables stand between two comments.
+
+``<!-- name -->`` and ``<!-- end -->``: no number in such a table is written by hand.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+Row = tuple[str, ...]
+Tables = Mapping[str, Callable[[Path], str]]
+"""By name, what makes a table from the results under a folder."""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file's mapping."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def table(heads: Row, rows: list[Row]) -> str:
+    """A Markdown table."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in (heads, ("---",) * len(heads), *rows))
+
+
+def share(values: Mapping[str, Any], key: str, *, low: bool = False) -> str:
+    """``96 % (94 to 97)``; ``low``: with the interval; empty where nothing was measured."""
+    if key not in values or pd.isna(values[key]):
+        return ""
+    numbers = [f"{100 * values[name]:.0f}" for name in (key, f"{key}_low", f"{key}_high") if name == key or low]
+    numbers = [number.replace("-0", "0") if number == "-0" else number for number in numbers]
+    return f"{numbers[0]} %" + (f" ({numbers[1]} to {numbers[2]})" if low else "")
+
+
+def times(values: Mapping[str, float], digits: int) -> str:
+    """``24 times (23 to 25)``: median, smallest and largest."""
+    low, middle, high = (f"{values[key]:.{digits}f}" for key in ("min", "median", "max"))
+    return f"{middle} times ({low} to {high})"
+
+
+def render(text: str, tables: Tables, root: Path) -> str:
+    """A document's text with all tables made anew from the results under ``root``.
+
+    Raises:
+        ValueError: the text lacks a table, or has one that nothing makes.
+    """
+    pattern = re.compile(r"<!-- (\w+) -->\n.*?<!-- end -->", re.DOTALL)
+    names = pattern.findall(text)
+    if sorted(names) != sorted(tables):
+        raise ValueError(f"the document holds the tables {sorted(names)}, not {sorted(tables)}")
+    return pattern.sub(lambda match: f"<!-- {match[1]} -->\n{tables[match[1]](root)}\n<!-- end -->", text)
