@@ -1,4 +1,4 @@
-"""Run the pipeline and note what each stage takes: ``python -m tools.timings``.
+"""Run the pipeline and note what each stage takes: ``python -m tools.timings``, with stages to run only those.
 
 Like ``dvc repro``, whose output it passes on. For each stage that ran, a file in .timings, one for each params.yaml,
 gains a row: seconds, and the peak memory of its processes together, DVC included in both. A stage that was interrupted
@@ -105,9 +105,10 @@ def append(output: Path, stage: str, began: float, peak: Peak) -> None:
 
 
 @click.command()
-def main() -> None:
-    """Run the pipeline."""
-    sys.exit(timed([sys.executable, "-m", "dvc", "repro"], timings_file()))
+@click.argument("targets", nargs=-1)
+def main(targets: tuple[str, ...]) -> None:
+    """Run the pipeline, or the stages TARGETS and what they need."""
+    sys.exit(timed([sys.executable, "-m", "dvc", "repro", *targets], timings_file()))
 
 
 if __name__ == "__main__":
