@@ -11,6 +11,7 @@ from conftest import ROOT
 from ruamel.yaml import YAML
 
 from presets.apply import apply_preset
+from tools import reference
 from tools.documents import DOCUMENTS
 from tools.tables import render, share, table
 
@@ -18,8 +19,12 @@ RESULTS = [*DOCUMENTS, "params.yaml", "metrics", "plots", "benchmarks/results", 
 
 
 def as_committed(folder: Path) -> Path:
+    listed = subprocess.run(
+        ["git", "ls-tree", "--name-only", "HEAD", *RESULTS], cwd=ROOT, capture_output=True, check=True
+    )
+    names = listed.stdout.decode().split()
     archive = subprocess.run(
-        ["git", "archive", "--format=zip", "HEAD", *RESULTS], cwd=ROOT, capture_output=True, check=True
+        ["git", "archive", "--format=zip", "HEAD", *names], cwd=ROOT, capture_output=True, check=True
     ).stdout
     with zipfile.ZipFile(io.BytesIO(archive)) as files:
         files.extractall(folder)
@@ -31,15 +36,52 @@ def test_every_table_equals_the_files_that_it_comes_from(tmp_path: Path, name: s
     """As committed; before a commit, as in the working tree. A user's own run may differ from what is committed."""
 
     def agrees(root: Path) -> bool:
+        if not (root / name).is_file():  # it is new
+            return False
         text = (root / name).read_text(encoding="utf-8")
         return render(text, DOCUMENTS[name], root) == text
 
     assert agrees(as_committed(tmp_path)) or agrees(ROOT), "run `python -m tools.documents`"
 
 
-def test_a_table_that_nothing_makes_is_refused():
-    with pytest.raises(ValueError, match="other"):
-        render("<!-- other -->\n<!-- end -->\n", {}, ROOT)
+def test_a_table_that_nothing_makes_and_one_that_is_missing_are_refused():
+    text = "<!-- a -->\n<!-- end -->\n"
+    assert render(text, {"a": lambda root: "b"}, ROOT) == "<!-- a -->\nb\n<!-- end -->\n"
+    for tables in ({}, {"a": str, "b": str}):
+        with pytest.raises(ValueError, match="the document holds the tables"):
+            render(text, tables, ROOT)
+
+
+@pytest.mark.parametrize("kept", ["metrics/finetune", "metrics", ""])
+def test_a_run_of_some_stages_has_fewer_rows(tmp_path: Path, kept: str):
+    """Every table is made of what there is: the trainings alone, all metrics, or all of a run."""
+    folder = as_committed(tmp_path / "all") / "results/net/set"
+    for name in ("params.yaml", "metrics", "plots"):
+        if name in ("params.yaml", kept) or not kept:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "all" / name).rename(folder / name)
+    if kept == "metrics/finetune":
+        (folder / "metrics").mkdir(parents=True)
+        (tmp_path / "all/metrics/finetune").rename(folder / kept)
+    (folder / "run.json").write_text('{"cores": 2}')
+    rows = {name: make(tmp_path / "all").count("\n| net") for name, make in reference.TABLES.items()}
+    assert rows["training"] == 1
+    assert rows["gains"] == 4
+    assert (rows["retraining"], rows["branches"]) == ((0, 0) if kept == "metrics/finetune" else (7, 1))
+    assert rows["order"] == (0 if kept else 2)
+
+
+def test_gains_too_small_for_shares_are_left_out(tmp_path: Path):
+    folder = tmp_path / "results/net/set"
+    (folder / "plots/ratios").mkdir(parents=True)
+    (folder / "run.json").write_text("{}")
+    head = "method,degradation,ratio,removed,removed_low,removed_high,collateral"
+    rows = "faig,blur,0.01,0.5,0.4,0.6,0.1\nfaig,noise,0.01,,,,\nig,blur,0.01,0.25,0.2,0.3,\n"
+    (folder / "plots/ratios/blind.csv").write_text(f"{head}\n{rows}")
+    assert reference.order(tmp_path).endswith(
+        "| net, set | deblurring | FAIG 50 %; IG 25 % | 1 % |\n| net, set | denoising |  | none |"
+    )
+    assert "| denoising | FAIG |  | - |" in reference.masking(tmp_path)
 
 
 def test_shares_are_rounded_to_percent_and_what_is_left_out_is_empty():

@@ -1,16 +1,19 @@
-"""The engine finds in the published weights what the authors' procedure finds there (benchmarks/oracle.py)."""
+"""The engine finds in the published weights what the authors' procedure finds there (tools/oracle.py)."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CPU, ROOT
+from conftest import CPU, ROOT, TINY
 
 from faig.attribution import discriminate, faig
 from faig.filters import discovered
-from faig.path import load_model
+from faig.networks import save_network
+from faig.path import PathModel, load_model
 from faig.quadrature import quadrature
 from faig.tensors import to_tensor
+from tools.oracle import authors_scores, inputs
+from tools.tables import read_yaml
 
 GOLDEN = sorted((ROOT / "tests/golden").glob("*.npz"))
 
@@ -28,12 +31,32 @@ def test_the_engine_agrees_with_the_authors_procedure(path: Path):
             means[degradation] = faig(model, images, quadrature("gausslegendre", 12)).scores.mean(axis=0)
         for degradation in means:
             scores = discriminate(means, degradation, "difference")
-            known = golden[f"filters_{degradation}"]
+            known, own = golden[f"filters_{degradation}"], golden[f"scores_{degradation}"]
             found = discovered(scores, 0.01)
             assert len(found) == len(known)
+            # Of 100 left ends: the scores' relative error is about 0.005, so near the 1 % some filters change places.
             assert len(np.intersect1d(found, known)) >= 0.99 * len(known)
-            np.testing.assert_allclose(scores[known], golden[f"scores_{degradation}"], rtol=0.02)
+            assert np.linalg.norm(scores[known] - own) <= 0.02 * np.linalg.norm(own)
 
 
 def test_there_are_golden_scores():
     assert GOLDEN
+
+
+def test_inputs_are_crops_of_four_photographs_degraded_as_params_say():
+    params = read_yaml(ROOT / "params.yaml")
+    found = inputs(params)
+    assert found["hr"].shape == (4, 128, 128, 3)
+    assert found["blur"].shape == found["noise"].shape == (4, 64, 64, 3)
+    params["degradations"]["noise"] = params["degradations"]["blur"]
+    again = inputs(params)
+    np.testing.assert_array_equal(again["noise"], found["blur"])
+    assert (found["noise"] != found["blur"]).mean() > 0.9
+
+
+def test_the_authors_procedure_on_a_tiny_network(tmp_path: Path, model: PathModel, images):
+    (lr, hr), *_ = images
+    for name in ("baseline", "target"):
+        save_network(tmp_path / f"{name}.safetensors", TINY, getattr(model, name))
+    scores = authors_scores(tmp_path / "baseline.safetensors", tmp_path / "target.safetensors", lr, hr)
+    np.testing.assert_allclose(scores, faig(model, [(lr, hr)], quadrature("left", 100)).scores[0], rtol=1e-3)

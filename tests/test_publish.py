@@ -20,7 +20,7 @@ from faig.pretrained import find_weights
 from presets.apply import overlay
 from tools import publish
 from tools.publish import main
-from tools.timings import COLUMNS, timed, timings_file
+from tools.timings import COLUMNS, read_timings, timed, timings_file
 
 GAINS = {"blur": {"psnr_baseline": 28.0, "psnr_target": 31.234, "gain": 3.234}, "device": "cpu"}
 
@@ -30,8 +30,11 @@ def write(path: str, text: str) -> None:
     Path(path).write_text(text, encoding="utf-8")
 
 
-def all_files() -> list[Path]:
-    return [path for name in ("metrics", "plots", "data") for path in Path(name).rglob("*") if path.is_file()]
+def all_stages() -> dict[str, list[Path]]:
+    """As if one stage had made everything, plots/confusion as a folder."""
+    kept = [path for name in ("metrics", "plots", "data") for path in Path(name).rglob("*") if path.is_file()]
+    kept = [path for path in kept if path.parent.name != "confusion"]
+    return {"finetune@blind": [*kept, Path("plots/confusion")]}
 
 
 @pytest.fixture
@@ -40,16 +43,18 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "run"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(publish, "current_outputs", all_files)
+    monkeypatch.setattr(publish, "current_stages", all_stages)
     for words in (["init", "-q"], ["-c", "user.name=a", "-c", "user.email=b", "commit", "-qm", "c", "--allow-empty"]):
         subprocess.run(["git", *words], check=True)
     shutil.copy(ROOT / "params.yaml", folder)
     write("metrics/finetune/blind.json", json.dumps({"finetune": {"blind": GAINS}}))
     write("plots/ratios/blind.csv", "ratio,removed\n0.01,0.5\n")
+    write("plots/confusion/response.csv", "actual,predicted\n")
     for name in ("train/a", "train/b", f"train/{PREFIX}0", "test/c"):
         write(f"data/hr/{name}.png", "")
     write(
-        str(timings_file()), f"{','.join(COLUMNS)}\nfinetune@blind,10.0,500\nprepare,1.0,90\nfinetune@blind,5.5,700\n"
+        str(timings_file()),
+        f"{','.join(COLUMNS)}\nfinetune@blind,10.0,500,False\nprepare,1.0,90,True\nfinetune@blind,5.5,700,True\n",
     )
     for seed, name in enumerate(("baseline", "blind")):
         save_network(Path(f"data/networks/{name}.safetensors"), TINY, build_network(TINY, seed).state_dict())
@@ -76,15 +81,20 @@ def test_results_are_copied_and_the_best_tenth_of_each_ranking(finished: Path):
     to = finished.parent / "to"
     assert published("A", to).exit_code == 0
     folder = to / "results/tiny/A"
-    for name in ("params.yaml", "metrics/finetune/blind.json", "plots/ratios/blind.csv"):
+    for name in (
+        "params.yaml",
+        "metrics/finetune/blind.json",
+        "plots/ratios/blind.csv",
+        "plots/confusion/response.csv",
+    ):
         assert (folder / name).read_bytes() == Path(name).read_bytes()
     scores = pd.read_parquet(folder / "scores/blind.parquet")
     assert scores.groupby("method")["rank"].apply(list).to_dict() == {"faig": [0, 1, 2, 3], "random": [0, 1, 2, 3]}
     timings = pd.read_csv(folder / "timings.csv")
     assert timings.to_dict("list") == {
-        "stage": ["finetune@blind", "prepare"],
-        "seconds": [15.5, 1.0],
-        "peak_memory_mib": [700, 90],
+        "stage": ["finetune@blind"],
+        "seconds": [15.5],
+        "peak_memory_mib": [700],
     }
     about = json.loads((folder / "run.json").read_text())
     assert list(about["images"].values()) == [2, 1, 1]
@@ -119,28 +129,57 @@ def test_the_card_has_a_row_per_test_set_and_the_weights_stay(finished: Path):
 
 PIPELINE = """
 stages:
-  a: {cmd: echo a > a.txt, deps: [source], outs: [a.txt]}
-  b: {cmd: mkdir b; echo b > b/b.txt, deps: [a.txt], outs: [b]}
-  alone: {cmd: echo c > c.txt, outs: [c.txt], always_changed: true}
+  survey: {cmd: cp source seen.txt, outs: [seen.txt], always_changed: true}
+  a: {cmd: mkdir a; echo a > a/a.txt, deps: [seen.txt, a.in], outs: [a]}
+  b: {cmd: echo b > b.txt, deps: [a, b.in], outs: [b.txt]}
+  alone: {cmd: echo c > c.txt, deps: [b.in], outs: [c.txt]}
 """
 
 
 def test_only_what_is_up_to_date_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    write("source", "1")
+    for name in ("source", "a.in", "b.in"):
+        write(name, "1")
     write("dvc.yaml", PIPELINE)
     for words in (["init", "-q", "--no-scm"], ["repro", "-q"]):
         subprocess.run([sys.executable, "-m", "dvc", *words], check=True)
-    assert publish.current_outputs() == [Path("a.txt"), Path("b"), Path("c.txt")]
-    write("source", "2")  # b's own inputs are as they were, but a's are not
-    assert publish.current_outputs() == [Path("c.txt")]
+    assert set(publish.current_stages()) == {"survey", "a", "b", "alone"}
+    assert publish.current_stages()["a"] == [Path("a")]
+    write("b.in", "2")
+    assert set(publish.current_stages()) == {"survey", "a"}
+    write("b.in", "1")
+    write("a.in", "2")  # b's own inputs are as they were, but a's are not
+    assert set(publish.current_stages()) == {"survey", "alone"}
+    write("a.in", "1")
+    write("source", "2")  # which only the survey looks at
+    assert set(publish.current_stages()) == {"survey", "alone"}
+
+
+def without(name: str) -> dict[str, list[Path]]:
+    return {stage: [path for path in paths if path != Path(name)] for stage, paths in all_stages().items()}
 
 
 def test_weights_that_are_out_of_date_are_refused(finished: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(publish, "current_outputs", lambda: [Path("data/networks/baseline.safetensors")])
+    monkeypatch.setattr(publish, "current_stages", lambda: without("data/networks/blind.safetensors"))
     result = published("A", finished.parent / "to")
     assert result.exit_code == 1
     assert "blind.safetensors is missing or out of date" in result.output
+
+
+def test_what_is_out_of_date_is_left_out_but_never_taken_away(finished: Path, monkeypatch: pytest.MonkeyPatch):
+    to = finished.parent / "to"
+    monkeypatch.setattr(publish, "current_stages", lambda: without("plots/ratios/blind.csv"))
+    assert published("A", to).exit_code == 0
+    assert not (to / "results/tiny/A/plots/ratios").exists()
+    monkeypatch.setattr(publish, "current_stages", all_stages)
+    assert published("A", to).exit_code == 0
+    before = contents(to)
+    assert b"0.01,0.5" in before["results/tiny/A/plots/ratios/blind.csv"]
+    monkeypatch.setattr(publish, "current_stages", lambda: without("plots/ratios/blind.csv"))
+    result = published("A", to)
+    assert result.exit_code == 1
+    assert "results/tiny/A would lose plots/ratios/blind.csv" in result.output
+    assert contents(to) == before
 
 
 def test_weights_too_large_for_a_repository_are_refused(finished: Path, monkeypatch: pytest.MonkeyPatch):
@@ -222,6 +261,16 @@ raise SystemExit(3)
     assert timed([sys.executable, "-c", script], output) == 3
     table = pd.read_csv(output)
     assert table["stage"].tolist() == ["a", "b@c"] * 2
+    assert table["ended"].tolist() == [True, False] * 2
     assert all(0.9 < seconds < 5 for seconds in table["seconds"])
     assert all(1 < memory < 1000 for memory in table["peak_memory_mib"])
     assert max(table["peak_memory_mib"]) >= 64
+
+
+def test_of_a_stage_s_runs_the_last_counts_with_its_interruptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    write("params.yaml", "")
+    assert read_timings().empty
+    runs = ["a,1,5,True", "b,2,9,False", "a,3,7,False", "b,4,1,True", "a,5,6,True", "c,8,8,False"]
+    write(str(timings_file()), "\n".join([",".join(COLUMNS), *runs, ""]))
+    assert read_timings().to_dict("list") == {"stage": ["b", "a"], "seconds": [6, 8], "peak_memory_mib": [9, 7]}

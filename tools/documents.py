@@ -19,7 +19,7 @@ def main() -> None:
         try:
             text = render(path.read_text(encoding="utf-8"), tables, Path())
         except (OSError, ValueError, KeyError) as error:
-            raise click.ClickException(f"{name}: a table cannot be made: {error}; run `dvc repro` first") from error
+            raise click.ClickException(f"{name}: a table cannot be made, is a run incomplete? {error}") from error
         with replacing(path) as partial:
             partial.write_text(text, encoding="utf-8")
 

@@ -12,9 +12,9 @@ import json
 import platform
 import shutil
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import click
 import networkx
@@ -22,13 +22,13 @@ import pandas as pd
 import psutil
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
-from ruamel.yaml import YAML
 
 from faig.dead_leaves import PREFIX
 from faig.files import complete_folder, replacing
 from faig.networks import load_network
 from faig.pretrained import SUMS, published_digests
-from tools.timings import timings_file
+from tools.tables import Json, read_json, read_yaml
+from tools.timings import read_timings
 
 WEIGHTS = ("baseline", "blind")
 SHARE = 0.1
@@ -36,7 +36,6 @@ SHARE = 0.1
 MOST = 8 * 2**20
 """Bytes of a published weights file."""
 PACKAGES = ("torch", "numpy", "opencv-python-headless", "opencv-python", "dvc", "pandas", "pyarrow")
-Json = dict[str, Any]
 
 
 def run(*words: str) -> str:
@@ -72,21 +71,26 @@ def describe(terms: str) -> Json:
     }
 
 
-def current_outputs() -> list[Path]:
-    """Outputs of the stages that are up to date and need none that is not: of no other params and no older code."""
+def current_stages() -> dict[str, list[Path]]:
+    """Outputs, by stage, of what is up to date and needs nothing that is not: of these params, photographs and code."""
+    run(sys.executable, "-m", "dvc", "repro", "--quiet", "survey")  # looks at what DVC does not see
     with Repo() as repo:
         changed = {name for name, reasons in repo.status().items() if reasons != ["always changed"]}
         graph = repo.index.graph  # from each stage to those that it depends on
-        return sorted(
-            Path(out.def_path)
+        return {
+            stage.addressing: [Path(out.def_path) for out in stage.outs]
             for stage in graph
             if changed.isdisjoint(each.addressing for each in (stage, *networkx.descendants(graph, stage)))
-            for out in stage.outs
-        )
+        }
 
 
-def copy_results(folder: Path, outputs: list[Path], terms: str) -> None:
-    """Fill a folder with all but the weights."""
+def copy_results(folder: Path, stages: dict[str, list[Path]], terms: str) -> None:
+    """Fill a folder with all but the weights.
+
+    Raises:
+        ValueError: the folder has files that it would lose, of a stage that is no longer up to date.
+    """
+    outputs = sorted(path for paths in stages.values() for path in paths)
     with complete_folder(folder) as partial:
         shutil.copy("params.yaml", partial)
         for path in (path for path in outputs if path.parts[0] in ("metrics", "plots")):
@@ -97,19 +101,25 @@ def copy_results(folder: Path, outputs: list[Path], terms: str) -> None:
             table = pd.read_parquet(path)
             most = SHARE * table.groupby(["layer", "out_channel", "in_channel"], observed=True).ngroups
             table[table["rank"] < most].to_parquet(partial / "scores" / path.name, index=False)
-        if timings_file().exists():
-            timings = pd.read_csv(timings_file()).groupby("stage", sort=False)
-            rows = timings.agg(seconds=("seconds", "sum"), peak_memory_mib=("peak_memory_mib", "max")).reset_index()
-            rows.to_csv(partial / "timings.csv", index=False)
+        timings = read_timings()
+        timings[timings["stage"].isin(stages)].to_csv(partial / "timings.csv", index=False)
         write_json(partial / "run.json", describe(terms))
+        if lost := files(folder) - files(partial):
+            names = ", ".join(map(str, sorted(lost)))
+            raise ValueError(f"{folder} would lose {names}: run `dvc repro` first, or delete that folder")
 
 
-def read_weights(outputs: list[Path]) -> dict[str, bytes]:
+def files(folder: Path) -> set[Path]:
+    """All files under a folder, relative to it."""
+    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+
+
+def read_weights(stages: dict[str, list[Path]]) -> dict[str, bytes]:
     """The run's weights files by name."""
     found = {}
     for name in WEIGHTS:
         path = Path(f"data/networks/{name}.safetensors")
-        if path not in outputs:
+        if not any(path in paths for paths in stages.values()):
             raise ValueError(f"{path} is missing or out of date: run `dvc repro` first")
         found[name] = data = path.read_bytes()
         if len(data) > MOST:
@@ -208,16 +218,6 @@ All settings and results: `results/{network}`. Commit {about["commit"][:10]}. To
 """
 
 
-def read_json(path: Path) -> Json:
-    """A JSON file's mapping."""
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def read_yaml(path: Path) -> Json:
-    """A YAML file's mapping."""
-    return YAML(typ="safe", pure=True).load(path)
-
-
 def write_json(path: Path, values: Json) -> None:
     """Write a mapping."""
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
@@ -232,10 +232,10 @@ def main(network: str, test: str, terms: str, to: Path) -> None:
     """Publish the run in the current folder as NETWORK's."""
     try:
         results, weights = to / "results" / network, to / "weights" / network
-        outputs = current_outputs()
-        found = read_weights(outputs)
+        stages = current_stages()
+        found = read_weights(stages)
         is_trained = require_right(found, results, weights, test)
-        copy_results(results / test, outputs, terms)
+        copy_results(results / test, stages, terms)
         if is_trained:
             write_weights(found, weights)
         with replacing(weights / "README.md") as partial:

@@ -4,10 +4,9 @@ import re
 from pathlib import Path
 
 import pandas as pd
-from ruamel.yaml import YAML
 
 from faig.plots import label_of
-from tools.tables import Row, Tables, read_json, share, table, times
+from tools.tables import Row, Tables, read_json, read_yaml, share, table, times
 
 RATIOS = (0.01, 0.03)
 """Shares of the filters in the table of what masking removes."""
@@ -18,6 +17,17 @@ SAME_FOR_ALL = {
     "random": "random, mean of 5",
 }
 """Methods with one ranking for every degradation."""
+
+VARIANTS = {
+    "all": "all filters and biases",
+    "discovered": "the discovered filters",
+    "same_count": "as many in each layer",
+    "rewired": "as many of each output channel, other inputs",
+    "random": "as many anywhere",
+    "grafted": "none: the target's weights grafted into the baseline",
+    "shuffled": "none: the target, its discovered kernels shuffled in each layer",
+}
+"""What is trained from the baseline, or put together without training."""
 
 
 def main_numbers(root: Path) -> str:
@@ -70,7 +80,7 @@ def masked(curves: pd.DataFrame) -> str:
 
 def claims(root: Path) -> str:
     """The claims of params.yaml with their verdicts."""
-    says = YAML(typ="safe", pure=True).load(root / "params.yaml")["claims"]
+    says = read_yaml(root / "params.yaml")["claims"]
     found = read_json(root / "metrics/claims.json")["claims"]
     rows = []
     for name, claim in says.items():
@@ -89,16 +99,7 @@ def claims(root: Path) -> str:
 def retraining(root: Path) -> str:
     """What each variant of retraining recovers."""
     found = read_json(root / "metrics/retrain.json")["retrain"]
-    names = {
-        "all": "all filters and biases",
-        "discovered": "the discovered filters",
-        "same_count": "as many in each layer",
-        "rewired": "as many of each output channel, other inputs",
-        "random": "as many anywhere",
-        "grafted": "none: the target's weights grafted into the baseline",
-        "shuffled": "none: the target, its discovered kernels shuffled in each layer",
-    }
-    rows = [(label, *(share(found[d][name], "recovered", low=True) for d in found)) for name, label in names.items()]
+    rows = [(label, *(share(found[d][name], "recovered", low=True) for d in found)) for name, label in VARIANTS.items()]
     return table(("trained", *(f"of the gain on {name} recovered" for name in found)), rows)
 
 

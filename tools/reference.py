@@ -1,29 +1,21 @@
-"""The tables of docs/reference.md, from results/<network>/<test>, a folder for each published run."""
+"""The tables of docs/reference.md, from results/<network>/<test>, a folder for each published run.
+
+What a run did not do or did not attribute has no row.
+"""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from ruamel.yaml import YAML
 
 from faig.filters import FilterIndex, num_discovered
 from faig.networks import NetworkParams, NetworkSpec, build_network
 from faig.plots import label_of
-from tools.tables import Row, Tables, read_json, share, table
+from tools.readme import VARIANTS
+from tools.tables import Json, Row, Tables, read_json, read_yaml, share, table
 
 RATIOS = (0.01, 0.03, 0.05, 0.1)
 DEGRADATIONS = {"blur": "deblurring", "noise": "denoising"}
-VARIANTS = {
-    "all": "all filters and biases",
-    "discovered": "the discovered filters",
-    "same_count": "as many in each layer",
-    "rewired": "as many of each output channel, other inputs",
-    "random": "as many anywhere",
-    "grafted": "none: grafted",
-    "shuffled": "none: shuffled",
-}
-Json = dict[str, Any]
 
 
 def runs(root: Path) -> dict[str, Path]:
@@ -40,7 +32,23 @@ def metrics(folder: Path, name: str) -> Json | None:
 
 def params(folder: Path) -> Json:
     """A run's params.yaml."""
-    return YAML(typ="safe", pure=True).load(folder / "params.yaml")
+    return read_yaml(folder / "params.yaml")
+
+
+def curves_of(root: Path) -> dict[str, pd.DataFrame]:
+    """What masking removes over the ratio, by run: only where it removes a share of a gain."""
+    found = {}
+    for name, folder in runs(root).items():
+        if (path := folder / "plots/ratios/blind.csv").is_file() and "removed" in (read := pd.read_csv(path)).columns:
+            found[name] = read.dropna(subset="removed")
+    return found
+
+
+def ranged(values: Json, key: str) -> str:
+    """``0.72 (0.70 to 0.74)``; without the interval where there is none."""
+    number = f"{values[key]:.2f}"
+    low, high = f"{key}_low", f"{key}_high"
+    return f"{number} ({values[low]:.2f} to {values[high]:.2f})" if low in values else number
 
 
 def training(root: Path) -> str:
@@ -58,7 +66,8 @@ def training(root: Path) -> str:
             took = f", {minutes[stage]:.0f} min" if stage in minutes else ""
             cells.append(f"{settings['iterations']} of {size}{took}")
         about = read_json(folder / "run.json")
-        machine = f"{about['cores']} cores, {metrics(folder, 'finetune/blind')['blind']['precision']}"  # pyright: ignore
+        device = (metrics(folder, "finetune/blind") or {"blind": {}})["blind"]
+        machine = f"{about['cores']} cores, {device.get('precision', '')}"
         rows.append((name.split(",")[0], used["downsampling"], *cells, machine))
     return table(("network", "downsampling", "baseline: iterations of patches", "blind target", "on"), rows)
 
@@ -76,7 +85,7 @@ def gains(root: Path) -> str:
     """PSNR of baseline and blind target on every kind of input."""
     rows = []
     for name, folder in runs(root).items():
-        found = metrics(folder, "finetune/blind") or {}
+        found = metrics(folder, "finetune/blind") or {"blind": {}}
         for inputs, values in found["blind"].items():
             if isinstance(values, dict):
                 dbs = (f"{values[key]:.2f}" for key in ("psnr_baseline", "psnr_target"))
@@ -87,18 +96,17 @@ def gains(root: Path) -> str:
 def masking(root: Path) -> str:
     """What masking 1, 3, 5 and 10 % by each method removes, and what it takes along, a table per run."""
     parts = []
-    for name, folder in runs(root).items():
-        if not (path := folder / "plots/ratios/blind.csv").is_file():
-            continue
-        curves = pd.read_csv(path)
+    for name, curves in curves_of(root).items():
         found = {(row["method"], row["degradation"], row["ratio"]): row for row in curves.to_dict("records")}
         ratios = [ratio for ratio in RATIOS if ratio in set(curves["ratio"])]
         rows = []
         for degradation, what in DEGRADATIONS.items():
             for method in curves["method"].unique():
-                cells = [share(found[method, degradation, ratio], "removed", low=True) for ratio in ratios]
-                taken = [share(found[method, degradation, ratio], "collateral") for ratio in ratios]
-                rows.append((what, label_of(method), *cells, ", ".join(filter(None, taken))))
+                values = [found.get((method, degradation, ratio), {}) for ratio in ratios]
+                taken = [share(value, "collateral") or "-" for value in values]
+                rows.append(
+                    (what, label_of(method), *(share(value, "removed", low=True) for value in values), ", ".join(taken))
+                )
         heads = [f"{100 * ratio:g} %" for ratio in ratios]
         parts.append(f"{name}:\n\n" + table(("filters for", "by", *heads, "of the other gain at these"), rows))
     return "\n\n".join(parts)
@@ -107,17 +115,14 @@ def masking(root: Path) -> str:
 def order(root: Path) -> str:
     """The methods by what their best 1 % remove."""
     rows = []
-    for name, folder in runs(root).items():
-        if not (path := folder / "plots/ratios/blind.csv").is_file():
-            continue
-        curves = pd.read_csv(path)
+    for name, curves in curves_of(root).items():
         for degradation, what in DEGRADATIONS.items():
             part = curves.loc[curves["degradation"] == degradation]
             best = part.loc[part["ratio"] == RATIOS[0]].sort_values("removed", ascending=False)
             cells = [f"{label_of(row['method'])} {share(row, 'removed')}" for row in best.to_dict("records")]
             first = part.loc[part.groupby("ratio")["removed"].idxmax()].set_index("ratio")["method"]
             leads = [f"{100 * ratio:g} %" for ratio in RATIOS if first.get(ratio) == "faig"]
-            rows.append((name, what, ", ".join(cells), ", ".join(leads) or "none"))
+            rows.append((name, what, "; ".join(cells), ", ".join(leads) or "none"))
     return table(("run", "filters for", "removed by the best 1 %", "FAIG removes most at"), rows)
 
 
@@ -128,8 +133,8 @@ def depth(root: Path) -> str:
         if found := metrics(folder, "compare_targets"):
             for target, by_degradation in found["depth"].items():
                 for degradation, values in by_degradation.items():
-                    mean = f"{values['mean']:.2f} ({values['mean_low']:.2f} to {values['mean_high']:.2f})"
-                    rows.append((name, target, DEGRADATIONS[degradation], mean, f"{values['all']:.2f}"))
+                    what = DEGRADATIONS.get(degradation, degradation)
+                    rows.append((name, target, what, ranged(values, "mean"), f"{values['all']:.2f}"))
     return table(("run", "target", "filters for", "mean depth", "of all filters"), rows)
 
 
@@ -137,13 +142,15 @@ def quarters(root: Path) -> str:
     """Shares of the best 1 % in each quarter of the network's layers."""
     rows = []
     for name, folder in runs(root).items():
+        if not (path := folder / "scores/blind.parquet").is_file():
+            continue
         used = params(folder)
         network = NetworkParams(**{key: used["network"][key] for key in ("name", "width", "depth")})
         index = FilterIndex.of(build_network(NetworkSpec(params=network, scale=used["scale"])))
-        scores = pd.read_parquet(folder / "scores/blind.parquet")
+        scores = pd.read_parquet(path)
         is_best = (scores["method"] == "faig") & (scores["rank"] < num_discovered(index.num_filters, RATIOS[0]))
         best = scores.loc[is_best].groupby("degradation", observed=True)["filter"]
-        chosen = {what: best.get_group(name).to_numpy() for name, what in DEGRADATIONS.items()}
+        chosen = {DEGRADATIONS[name]: filters.to_numpy() for name, filters in best if name in DEGRADATIONS}
         for what, filters in {**chosen, "all": np.arange(index.num_filters)}.items():
             counts, _ = np.histogram(index.depths(filters), bins=4, range=(0, 1))
             rows.append((name, what, *(f"{100 * count / len(filters):.0f} %" for count in counts)))
@@ -156,7 +163,10 @@ def retraining(root: Path) -> str:
     for name, folder in runs(root).items():
         if found := metrics(folder, "retrain"):
             for variant, label in VARIANTS.items():
-                cells = [share(found[degradation][variant], "recovered", low=True) for degradation in DEGRADATIONS]
+                cells = [
+                    share(found.get(degradation, {}).get(variant, {}), "recovered", low=True)
+                    for degradation in DEGRADATIONS
+                ]
                 rows.append((name, label, *cells))
     return table(("run", "trained", "of the gain on blur recovered", "on noise"), rows)
 
@@ -183,26 +193,27 @@ def branches(root: Path) -> str:
             mean = found["mean"]
             settings = params(folder)["compare_branches"]
             size = f"{settings['replicates']} times {settings['training']['iterations']} iterations"
-            lead = f"{mean['lead']:+.2f} ({mean['lead_low']:+.2f} to {mean['lead_high']:+.2f})"
-            rows.append((name, size, lead))
+            rows.append((name, size, ranged(mean, "lead")))
     return table(("run", "trained", "two branches lead by [dB]"), rows)
 
 
 def claims(root: Path) -> str:
-    """The verdict on each claim in each run."""
-    found = {name: values for name, folder in runs(root).items() if (values := metrics(folder, "claims"))}
+    """The verdict on each claim in each run: value, interval, threshold."""
+    folders = runs(root)
+    found = {name: values for name, folder in folders.items() if (values := metrics(folder, "claims"))}
     says = {}
     for name in found:
-        says |= {claim: values["says"] for claim, values in params(runs(root)[name])["claims"].items()}
-    rows = []
-    for claim, text in says.items():
-        cells = []
-        for values in found.values():
-            value = values.get(claim, {})
-            number = f"{value['value']:.2f} " if "value" in value else ""
-            cells.append(f"{number}**{value['verdict']}**" if value else "")
-        rows.append((text, *cells))
-    return table(("claim", *found), rows)
+        says |= {claim: values["says"] for claim, values in params(folders[name])["claims"].items()}
+    rows = [(text, *(verdict(values.get(claim, {})) for values in found.values())) for claim, text in says.items()]
+    return table(("claim: value, interval, what was asked, verdict", *found), rows)
+
+
+def verdict(values: Json) -> str:
+    """``0.96 (0.94 to 0.97), 0.75: **holds**``."""
+    if "value" not in values:
+        return values.get("verdict", "")
+    interval = f" ({values['low']:.2f} to {values['high']:.2f})" if "low" in values else ""
+    return f"{values['value']:.2f}{interval}, {values['threshold']:.2f}: **{values['verdict']}**"
 
 
 def stages(root: Path) -> str:

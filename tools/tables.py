@@ -10,15 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from ruamel.yaml import YAML
 
+Json = dict[str, Any]
 Row = tuple[str, ...]
 Tables = Mapping[str, Callable[[Path], str]]
 """By name, what makes a table from the results under a folder."""
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> Json:
     """A JSON file's mapping."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_yaml(path: Path) -> Json:
+    """A YAML file's mapping."""
+    return YAML(typ="safe", pure=True).load(path)
 
 
 def table(heads: Row, rows: list[Row]) -> str:
@@ -45,7 +52,7 @@ def render(text: str, tables: Tables, root: Path) -> str:
     """A document's text with all tables made anew from the results under ``root``.
 
     Raises:
-        ValueError: the text lacks a table, or has one that nothing makes.
+        ValueError: the text lacks a table, has one twice, or has one that nothing makes.
     """
     pattern = re.compile(r"<!-- (\w+) -->\n.*?<!-- end -->", re.DOTALL)
     names = pattern.findall(text)

@@ -1,8 +1,8 @@
 """Run the pipeline and note what each stage takes: ``python -m tools.timings``, with stages to run only those.
 
 Like ``dvc repro``, whose output it passes on. For each stage that ran, a file in .timings, one for each params.yaml,
-gains a row: seconds, and the peak memory of its processes together, DVC included in both. A stage that was interrupted
-and went on has two rows.
+gains a row: seconds, the peak memory of its processes together, DVC included in both, and whether the stage ended. One
+that was interrupted and went on has several rows, the last of which ended.
 """
 
 import csv
@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import pandas as pd
 import psutil
 
 FOLDER = Path(".timings")
-COLUMNS = ("stage", "seconds", "peak_memory_mib")
+COLUMNS = ("stage", "seconds", "peak_memory_mib", "ended")
 INTERVAL = 0.2
 """Seconds between looks at the memory."""
 
@@ -29,6 +30,24 @@ INTERVAL = 0.2
 def timings_file() -> Path:
     """Of params.yaml as it stands."""
     return FOLDER / f"{hashlib.sha256(Path('params.yaml').read_bytes()).hexdigest()[:12]}.csv"
+
+
+def read_timings() -> pd.DataFrame:
+    """``seconds`` and ``peak_memory_mib`` of each ``stage`` that ended, its last run with the interruptions before."""
+    rows: dict[str, dict[str, float]] = {}
+    path = timings_file()
+    noted = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=COLUMNS)
+    open_runs: dict[str, list[dict[str, float]]] = {}
+    for row in noted.to_dict("records"):
+        open_runs.setdefault(row["stage"], []).append(row)
+        if row["ended"]:
+            parts = open_runs.pop(row["stage"])
+            seconds = round(sum(part["seconds"] for part in parts), 1)
+            peak = max(part["peak_memory_mib"] for part in parts)
+            rows.pop(row["stage"], None)  # in the order of the last runs
+            rows[row["stage"]] = {"seconds": seconds, "peak_memory_mib": peak}
+    table = [{"stage": stage, **values} for stage, values in rows.items()]
+    return pd.DataFrame(table, columns=COLUMNS[:-1])
 
 
 @dataclass
@@ -77,20 +96,21 @@ def timed(command: list[str], output: Path) -> int:
     """Run DVC, append a row per stage that it says to run; its exit status."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        peak, stage, began = Peak(process.pid), "", time.monotonic()
+        peak, stage, began, ended = Peak(process.pid), "", time.monotonic(), False
         try:
             with watching(peak):
                 for line in process.stdout:
                     click.echo(line, nl=False)
                     if found := re.match(r"(Running stage|Stage) '([^']+)'", line):
-                        append(output, stage, began, peak)
+                        append(output, stage, began, peak, ended=True)
                         stage, began = found[2] if found[1] == "Running stage" else "", time.monotonic()
+            ended = process.wait() == 0
         finally:
-            append(output, stage, began, peak)
+            append(output, stage, began, peak, ended=ended)
     return process.returncode
 
 
-def append(output: Path, stage: str, began: float, peak: Peak) -> None:
+def append(output: Path, stage: str, began: float, peak: Peak, *, ended: bool) -> None:
     """Add a row for a stage that ends now; none between stages."""
     memory = peak.take()
     if not stage:
@@ -101,7 +121,7 @@ def append(output: Path, stage: str, began: float, peak: Peak) -> None:
         writer = csv.writer(file, lineterminator="\n")
         if is_new:
             writer.writerow(COLUMNS)
-        writer.writerow((stage, f"{time.monotonic() - began:.1f}", round(memory / 2**20)))
+        writer.writerow((stage, f"{time.monotonic() - began:.1f}", round(memory / 2**20), ended))
 
 
 @click.command()

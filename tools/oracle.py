@@ -1,8 +1,9 @@
-"""Scores of published weights by the authors' procedure: ``python benchmarks/oracle.py srresnet_64x16``.
+"""Scores of published weights by the authors' procedure: ``python -m tools.oracle srresnet_64x16``.
 
-Written from the paper's equations 5 to 7 and its description, and from nothing of the engine but the network: 100 left
-endpoints, one image at a time, fp32, in PyTorch's default layout, the interpolated network loaded anew at each step.
-The inputs, a crop of each photograph that the default tests on, are kept beside the scores, for a test of the engine.
+Written from the paper's equations 5 to 7 and its description, using nothing of the scoring engine: 100 left endpoints,
+one image at a time, fp32, in PyTorch's default layout, the interpolated network loaded anew at each step. The inputs,
+a crop of each photograph that the default tests on, degraded as in the published run, are kept beside the scores for a
+test of the engine.
 """
 
 from pathlib import Path
@@ -10,8 +11,7 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
-from ruamel.yaml import YAML
-from skimage import data
+from skimage import data as bundled
 from torch import Tensor
 from tqdm import tqdm
 
@@ -20,28 +20,31 @@ from faig.images import read_image
 from faig.networks import load_network
 from faig.photographs import TEST_FILES, TileParams, tiles
 from faig.tensors import to_tensor
+from tools.publish import folders, has_trained
+from tools.tables import Json, read_yaml
 
-ROOT = Path(__file__).parents[1]
-GOLDEN = ROOT / "tests/golden"
+GOLDEN = Path("tests/golden")
+DEGRADATIONS = ("blur", "noise")
 STEPS = 100
+"""Of the path integral, each at its left end."""
 SHARE = 0.01
+"""Of the filters that are kept."""
 SIZE = 128
 """Of the crops, in HR pixels."""
 
 
-def inputs(scale: int) -> dict[str, np.ndarray]:
-    """8-bit crops (N, H, W, 3): ``hr``, and ``blur`` and ``noise`` as params.yaml has them."""
-    params = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
-    found: dict[str, list[np.ndarray]] = {"hr": [], "blur": [], "noise": []}
+def inputs(params: Json) -> dict[str, np.ndarray]:
+    """8-bit crops (N, H, W, 3): ``hr``, and those degraded as a run's params say."""
+    found: dict[str, list[np.ndarray]] = {name: [] for name in ("hr", *DEGRADATIONS)}
     for file in TEST_FILES:
-        photograph = read_image(Path(data.file_path(file)))  # pyright: ignore
-        [(name, hr)] = tiles(file, photograph, TileParams(size=SIZE, per_photograph=1)).items()
+        photograph = read_image(Path(bundled.__file__).parent / file)
+        [(name, hr)] = tiles(Path(file).stem, photograph, TileParams(size=SIZE, per_photograph=1)).items()
         found["hr"].append(hr)
-        for degradation in ("blur", "noise"):
+        for degradation in DEGRADATIONS:
             operations = parse_operations(degradation, params["degradations"][degradation])
-            generator = image_generator(0, degradation, name)
-            lr = degrade(hr, operations, scale=scale, downsampling="bicubic", generator=generator)
-            found[degradation].append(lr)
+            generator = image_generator(params["seed"], degradation, name)
+            settings = {"scale": params["scale"], "downsampling": params["downsampling"]}
+            found[degradation].append(degrade(hr, operations, **settings, generator=generator))
     return {name: np.stack(images) for name, images in found.items()}
 
 
@@ -71,18 +74,18 @@ def authors_scores(baseline: Path, target: Path, lr: Tensor, hr: Tensor) -> np.n
 @click.argument("network")
 def main(network: str) -> None:
     """Score the published weights NETWORK and write tests/golden/NETWORK.npz."""
-    folder = ROOT / "weights" / network
-    baseline, target = folder / "baseline.safetensors", folder / "blind.safetensors"
-    images = inputs(load_network(baseline)[1].scale)
+    baseline, target = (Path("weights", network, f"{name}.safetensors") for name in ("baseline", "blind"))
+    trained = next(folder for folder in folders(Path("results", network)) if has_trained(folder))
+    images = inputs(read_yaml(trained / "params.yaml"))
     means = {}
-    for degradation in ("blur", "noise"):
+    for degradation in DEGRADATIONS:
         pairs = [*zip(images[degradation], images["hr"], strict=True)]
         scores = [
             authors_scores(baseline, target, to_tensor(lr), to_tensor(hr)) for lr, hr in tqdm(pairs, desc=degradation)
         ]
         means[degradation] = np.mean(scores, axis=0, dtype=np.float64)
     golden = dict(images)
-    for degradation, other in (("blur", "noise"), ("noise", "blur")):
+    for degradation, other in (DEGRADATIONS, DEGRADATIONS[::-1]):
         difference = means[degradation] - means[other]  # equation 7
         best = np.argsort(-difference, kind="stable")[: round(SHARE * len(difference))]
         golden[f"filters_{degradation}"] = best.astype(np.int32)
