@@ -2,14 +2,17 @@
 
 import io
 import json
+import re
 import subprocess
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT
 from ruamel.yaml import YAML
 
+from faig.images import read_image, write_png
 from presets.apply import apply_preset
 from tools import reference
 from tools.documents import DOCUMENTS
@@ -99,3 +102,15 @@ def test_measured_presets_are_the_presets_as_they_are():
         params = YAML(typ="safe", pure=True).load(apply_preset(name, text))
         assert values["scale"] == params["scale"]
         assert values["network"] == {key: params["network"][key] for key in values["network"]}, name
+
+
+def test_the_example_with_published_weights_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    [example] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/reference.md").read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    for name in ("weights", "results"):
+        Path(name).symlink_to(ROOT / name)
+    write_png(Path("photograph.png"), np.random.default_rng(0).integers(0, 256, (16, 12, 3), dtype=np.uint8))
+    exec(example, {})
+    restored, masked = (read_image(Path(f"{name}.png")) for name in ("restored", "still_blurred"))
+    assert restored.shape == masked.shape == (32, 24, 3)
+    assert (restored != masked).any()
