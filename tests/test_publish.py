@@ -130,7 +130,8 @@ def test_the_card_has_a_row_per_test_set_and_the_weights_stay(finished: Path):
 PIPELINE = """
 stages:
   survey: {cmd: cp source seen.txt, outs: [seen.txt], always_changed: true}
-  a: {cmd: mkdir a; echo a > a/a.txt, deps: [seen.txt, a.in], outs: [a]}
+  check: {cmd: echo checked > checked.txt, deps: [params.in, seen.txt], outs: [checked.txt]}
+  a: {cmd: mkdir a; echo a > a/a.txt, deps: [checked.txt, seen.txt, a.in], outs: [a]}
   b: {cmd: echo b > b.txt, deps: [a, b.in], outs: [b.txt]}
   alone: {cmd: echo c > c.txt, deps: [b.in], outs: [c.txt]}
 """
@@ -138,21 +139,23 @@ stages:
 
 def test_only_what_is_up_to_date_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("source", "a.in", "b.in"):
+    for name in ("source", "params.in", "a.in", "b.in"):
         write(name, "1")
     write("dvc.yaml", PIPELINE)
     for words in (["init", "-q", "--no-scm"], ["repro", "-q"]):
         subprocess.run([sys.executable, "-m", "dvc", *words], check=True)
-    assert set(publish.current_stages()) == {"survey", "a", "b", "alone"}
+    assert set(publish.current_stages()) == {"survey", "check", "a", "b", "alone"}
     assert publish.current_stages()["a"] == [Path("a")]
+    write("params.in", "2")  # as another key of params.yaml, which only the check sees
+    assert set(publish.current_stages()) == {"survey", "check", "a", "b", "alone"}
     write("b.in", "2")
-    assert set(publish.current_stages()) == {"survey", "a"}
+    assert set(publish.current_stages()) == {"survey", "check", "a"}
     write("b.in", "1")
     write("a.in", "2")  # b's own inputs are as they were, but a's are not
-    assert set(publish.current_stages()) == {"survey", "alone"}
+    assert set(publish.current_stages()) == {"survey", "check", "alone"}
     write("a.in", "1")
     write("source", "2")  # which only the survey looks at
-    assert set(publish.current_stages()) == {"survey", "alone"}
+    assert set(publish.current_stages()) == {"survey", "check", "alone"}
 
 
 def without(name: str) -> dict[str, list[Path]]:

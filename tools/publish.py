@@ -73,7 +73,7 @@ def describe(terms: str) -> Json:
 
 def current_stages() -> dict[str, list[Path]]:
     """Outputs, by stage, of what is up to date and needs nothing that is not: of these params, photographs and code."""
-    run(sys.executable, "-m", "dvc", "repro", "--quiet", "survey")  # looks at what DVC does not see
+    run(sys.executable, "-m", "dvc", "repro", "--quiet", "check")  # and survey, which looks at what DVC does not see
     with Repo() as repo:
         changed = {name for name, reasons in repo.status().items() if reasons != ["always changed"]}
         graph = repo.index.graph  # from each stage to those that it depends on
