@@ -67,8 +67,11 @@ def test_a_run_of_some_stages_has_fewer_rows(tmp_path: Path, kept: str):
         (folder / "metrics").mkdir(parents=True)
         (tmp_path / "all/metrics/finetune").rename(folder / kept)
     (folder / "run.json").write_text('{"cores": 2}')
+    (folder / "timings.csv").write_text("stage,seconds,peak_memory_mib\nfinetune@blind,120.0,2048\n")
     rows = {name: make(tmp_path / "all").count("\n| net") for name, make in reference.TABLES.items()}
     assert rows["training"] == 1
+    assert "2000 of 16 x 64², 2 min |" in reference.training(tmp_path / "all")
+    assert "| finetune@blind | 120 s, 2.0 GiB |" in reference.stages(tmp_path / "all")
     assert rows["gains"] == 4
     assert (rows["retraining"], rows["branches"]) == ((0, 0) if kept == "metrics/finetune" else (7, 1))
     assert rows["order"] == (0 if kept else 2)
@@ -92,6 +95,7 @@ def test_shares_are_rounded_to_percent_and_what_is_left_out_is_empty():
     assert share(values, "removed") == "96 %"
     assert share(values, "removed", low=True) == "96 % (0 to 97)"
     assert share({}, "removed") == share({"removed": float("nan")}, "removed") == ""
+    assert table(("a", "b"), []) == "*Not measured in a published run.*"
     assert table(("a", "b"), [("1", "2")]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
 
 

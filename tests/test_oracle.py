@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from conftest import CPU, ROOT, TINY
 
 from faig.attribution import discriminate, faig
@@ -12,7 +13,7 @@ from faig.networks import save_network
 from faig.path import PathModel, load_model
 from faig.quadrature import quadrature
 from faig.tensors import to_tensor
-from tools.oracle import authors_scores, inputs
+from tools.oracle import authors_scores, inputs, main
 from tools.tables import read_yaml
 
 GOLDEN = sorted((ROOT / "tests/golden").glob("*.npz"))
@@ -62,3 +63,11 @@ def test_the_authors_procedure_on_a_tiny_network(tmp_path: Path, model: PathMode
         save_network(tmp_path / f"{name}.safetensors", TINY, getattr(model, name))
     scores = authors_scores(tmp_path / "baseline.safetensors", tmp_path / "target.safetensors", lr, hr)
     np.testing.assert_allclose(scores, faig(model, [(lr, hr)], quadrature("left", 100)).scores[0], rtol=1e-3)
+
+
+def test_weights_that_are_not_published_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["other"])
+    assert result.exit_code == 1
+    assert "results/other has no run that trained weights" in result.output
+    assert not list(tmp_path.iterdir())

@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from faig.degradation import degrade, image_generator, parse_operations
+from faig.files import replacing
 from faig.images import read_image
 from faig.networks import load_network
 from faig.photographs import TEST_FILES, TileParams, tiles
@@ -75,8 +76,10 @@ def authors_scores(baseline: Path, target: Path, lr: Tensor, hr: Tensor) -> np.n
 def main(network: str) -> None:
     """Score the published weights NETWORK and write tests/golden/NETWORK.npz."""
     baseline, target = (Path("weights", network, f"{name}.safetensors") for name in ("baseline", "blind"))
-    trained = next(folder for folder in folders(Path("results", network)) if has_trained(folder))
-    images = inputs(read_yaml(trained / "params.yaml"))
+    trained = [folder for folder in folders(Path("results", network)) if has_trained(folder)]
+    if not trained:
+        raise click.ClickException(f"results/{network} has no run that trained weights: publish one first")
+    images = inputs(read_yaml(trained[0] / "params.yaml"))
     means = {}
     for degradation in DEGRADATIONS:
         pairs = [*zip(images[degradation], images["hr"], strict=True)]
@@ -90,8 +93,8 @@ def main(network: str) -> None:
         best = np.argsort(-difference, kind="stable")[: round(SHARE * len(difference))]
         golden[f"filters_{degradation}"] = best.astype(np.int32)
         golden[f"scores_{degradation}"] = difference[best].astype(np.float32)
-    GOLDEN.mkdir(exist_ok=True)
-    np.savez_compressed(GOLDEN / f"{network}.npz", **golden)  # pyright: ignore
+    with replacing(GOLDEN / f"{network}.npz") as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **golden)  # pyright: ignore
 
 
 if __name__ == "__main__":

@@ -58,12 +58,12 @@ def training(root: Path) -> str:
         used = params(folder)
         if used["network"]["pretrained"] is not None:
             continue
-        minutes = timings(folder)
+        taken = timings(folder)
         cells = []
         for stage, key in (("train_baseline", "train_baseline"), ("finetune@blind", "finetune")):
             settings = used[key]
             size = f"{settings['batch_size']} x {settings['patch_size']}²"
-            took = f", {minutes[stage]:.0f} min" if stage in minutes else ""
+            took = f", {taken.loc[stage, 'seconds'] / 60:.0f} min" if stage in taken.index else ""
             cells.append(f"{settings['iterations']} of {size}{took}")
         about = read_json(folder / "run.json")
         device = (metrics(folder, "finetune/blind") or {"blind": {}})["blind"]
@@ -72,13 +72,9 @@ def training(root: Path) -> str:
     return table(("network", "downsampling", "baseline: iterations of patches", "blind target", "on"), rows)
 
 
-def timings(folder: Path) -> dict[str, float]:
-    """Minutes by stage, where they were noted."""
-    path = folder / "timings.csv"
-    if not path.is_file():
-        return {}
-    noted = pd.read_csv(path)
-    return dict(zip(noted["stage"], noted["seconds"] / 60, strict=True))
+def timings(folder: Path) -> pd.DataFrame:
+    """``seconds`` and ``peak_memory_mib`` by stage, of those whose time was noted."""
+    return pd.read_csv(folder / "timings.csv").set_index("stage")
 
 
 def gains(root: Path) -> str:
@@ -150,7 +146,7 @@ def quarters(root: Path) -> str:
         scores = pd.read_parquet(path)
         is_best = (scores["method"] == "faig") & (scores["rank"] < num_discovered(index.num_filters, RATIOS[0]))
         best = scores.loc[is_best].groupby("degradation", observed=True)["filter"]
-        chosen = {DEGRADATIONS[name]: filters.to_numpy() for name, filters in best if name in DEGRADATIONS}
+        chosen = {DEGRADATIONS[key]: filters.to_numpy() for key, filters in best if key in DEGRADATIONS}
         for what, filters in {**chosen, "all": np.arange(index.num_filters)}.items():
             counts, _ = np.histogram(index.depths(filters), bins=4, range=(0, 1))
             rows.append((name, what, *(f"{100 * count / len(filters):.0f} %" for count in counts)))
@@ -218,10 +214,7 @@ def verdict(values: Json) -> str:
 
 def stages(root: Path) -> str:
     """Time and memory of each stage."""
-    noted = {}
-    for name, folder in runs(root).items():
-        if (path := folder / "timings.csv").is_file():
-            noted[name] = pd.read_csv(path).set_index("stage")
+    noted = {name: timings(folder) for name, folder in runs(root).items()}
     names = dict.fromkeys(stage for part in noted.values() for stage in part.index)
     rows = []
     for stage in names:

@@ -29,7 +29,9 @@ def read_yaml(path: Path) -> Json:
 
 
 def table(heads: Row, rows: list[Row]) -> str:
-    """A Markdown table."""
+    """A Markdown table; where there is no row, a word that says so."""
+    if not rows:
+        return "*Not measured in a published run.*"
     return "\n".join("| " + " | ".join(row) + " |" for row in (heads, ("---",) * len(heads), *rows))
 
 
