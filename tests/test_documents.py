@@ -74,6 +74,7 @@ def test_a_run_of_some_stages_has_fewer_rows(tmp_path: Path, kept: str):
     assert "| finetune@blind | 120 s, 2.0 GiB |" in reference.stages(tmp_path / "all")
     assert rows["gains"] == 4
     assert (rows["retraining"], rows["branches"]) == ((0, 0) if kept == "metrics/finetune" else (7, 1))
+    assert rows["summary"] == (0 if kept == "metrics/finetune" else 2)
     assert rows["order"] == (0 if kept else 2)
 
 

@@ -89,6 +89,22 @@ def gains(root: Path) -> str:
     return table(("run", "inputs", "baseline [dB]", "blind [dB]", "gain [dB]"), rows)
 
 
+def summary(root: Path) -> str:
+    """What FAIG's best filters, as many as the run masks, remove and take along."""
+    rows = []
+    for name, folder in runs(root).items():
+        if found := metrics(folder, "mask/blind"):
+            used = params(folder)
+            for degradation, what in DEGRADATIONS.items():
+                values = found["blind"].get("faig", {}).get(degradation, {})
+                chance = found["blind"].get("random", {}).get(degradation, {})
+                shares = (share(values, key, low=True) for key in ("removed", "collateral"))
+                ratio = f"{100 * used['mask_ratio']:g} %"
+                rows.append((name, used["downsampling"], what, ratio, *shares, share(chance, "removed", low=True)))
+    heads = ("run", "downsampling", "filters for", "masked", "removed", "of the other gain", "random filters remove")
+    return table(heads, rows)
+
+
 def masking(root: Path) -> str:
     """What masking 1, 3, 5 and 10 % by each method removes, and what it takes along, a table per run."""
     parts = []
@@ -120,6 +136,20 @@ def order(root: Path) -> str:
             leads = [f"{100 * ratio:g} %" for ratio in RATIOS if first.get(ratio) == "faig"]
             rows.append((name, what, "; ".join(cells), ", ".join(leads) or "none"))
     return table(("run", "filters for", "removed by the best 1 %", "FAIG removes most at"), rows)
+
+
+def subpaths(root: Path) -> str:
+    """What the best 1 % remove, scored from parts of the path: of ``benchmarks/subpaths.py``."""
+    if not (path := root / "benchmarks/results/subpaths.json").is_file():
+        return table((), [])
+    rows = []
+    for row in read_json(path)["rows"]:
+        shares = (
+            share(row[degradation], key, low=True) for degradation in DEGRADATIONS for key in ("removed", "collateral")
+        )
+        rows.append((row["part"], row["products"], row["rule"], *shares))
+    heads = ("gradients from", "products", "rule", "deblurring: removed", "collateral", "denoising: removed", "collateral")
+    return table(heads, rows)
 
 
 def depth(root: Path) -> str:
@@ -229,8 +259,10 @@ def stages(root: Path) -> str:
 TABLES: Tables = {
     "training": training,
     "gains": gains,
+    "summary": summary,
     "masking": masking,
     "order": order,
+    "subpaths": subpaths,
     "depth": depth,
     "quarters": quarters,
     "retraining": retraining,
