@@ -148,7 +148,15 @@ def subpaths(root: Path) -> str:
             share(row[degradation], key, low=True) for degradation in DEGRADATIONS for key in ("removed", "collateral")
         )
         rows.append((row["part"], row["products"], row["rule"], *shares))
-    heads = ("gradients from", "products", "rule", "deblurring: removed", "collateral", "denoising: removed", "collateral")
+    heads = (
+        "gradients from",
+        "products",
+        "rule",
+        "deblurring: removed",
+        "collateral",
+        "denoising: removed",
+        "collateral",
+    )
     return table(heads, rows)
 
 
