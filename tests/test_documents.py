@@ -16,6 +16,7 @@ from faig.images import read_image, write_png
 from presets.apply import apply_preset
 from tools import reference
 from tools.documents import DOCUMENTS
+from tools.readme import judged
 from tools.tables import render, share, table
 
 RESULTS = [*DOCUMENTS, "params.yaml", "metrics", "plots", "benchmarks/results", "results"]
@@ -74,7 +75,7 @@ def test_a_run_of_some_stages_has_fewer_rows(tmp_path: Path, kept: str):
     assert "| finetune@blind | 120 s, 2.0 GiB |" in reference.stages(tmp_path / "all")
     assert rows["gains"] == 4
     assert (rows["retraining"], rows["branches"]) == ((0, 0) if kept == "metrics/finetune" else (7, 1))
-    assert rows["summary"] == (0 if kept == "metrics/finetune" else 2)
+    assert rows["summary"] == (0 if kept == "metrics/finetune" else 4)
     assert rows["order"] == (0 if kept else 2)
 
 
@@ -98,6 +99,20 @@ def test_shares_are_rounded_to_percent_and_what_is_left_out_is_empty():
     assert share({}, "removed") == share({"removed": float("nan")}, "removed") == ""
     assert table(("a", "b"), []) == "*Not measured in a published run.*"
     assert table(("a", "b"), [("1", "2")]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+def test_a_verdict_comes_with_value_interval_and_threshold():
+    claim = {"at_most": 0.25}
+    assert judged(claim, {"value": -0.001, "low": -0.4, "high": 0.1, "threshold": 0.25, "verdict": "holds"}) == (
+        "-0.00 (-0.40 to 0.10)",
+        "at most 0.25",
+        "holds",
+    )
+    assert judged({"at_least": "a/b"}, {"value": 1.0, "threshold": 2.0, "verdict": "fails"})[:2] == (
+        "1.00",
+        "at least 2.00",
+    )
+    assert judged(claim, {"verdict": "unknown"}) == ("", "", "unknown")
 
 
 def test_measured_presets_are_the_presets_as_they_are():

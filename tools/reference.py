@@ -11,7 +11,7 @@ import pandas as pd
 from faig.filters import FilterIndex, num_discovered
 from faig.networks import NetworkParams, NetworkSpec, build_network
 from faig.plots import label_of
-from tools.readme import VARIANTS
+from tools.readme import VARIANTS, judged
 from tools.tables import Json, Row, Tables, read_json, read_yaml, share, table
 
 RATIOS = (0.01, 0.03, 0.05, 0.1)
@@ -90,18 +90,18 @@ def gains(root: Path) -> str:
 
 
 def summary(root: Path) -> str:
-    """What FAIG's best filters, as many as the run masks, remove and take along."""
+    """What FAIG's best filters of each target, as many as the run masks, remove and take along."""
     rows = []
     for name, folder in runs(root).items():
-        if found := metrics(folder, "mask/blind"):
-            used = params(folder)
-            for degradation, what in DEGRADATIONS.items():
-                values = found["blind"].get("faig", {}).get(degradation, {})
-                chance = found["blind"].get("random", {}).get(degradation, {})
+        used = params(folder)
+        for target in used["targets"]:
+            found = (metrics(folder, f"mask/{target}") or {target: {}})[target]
+            for degradation, values in found.get("faig", {}).items():
+                what = DEGRADATIONS.get(degradation, degradation)
                 shares = (share(values, key, low=True) for key in ("removed", "collateral"))
-                ratio = f"{100 * used['mask_ratio']:g} %"
-                rows.append((name, used["downsampling"], what, ratio, *shares, share(chance, "removed", low=True)))
-    heads = ("run", "downsampling", "filters for", "masked", "removed", "of the other gain", "random filters remove")
+                chance = share(found["random"][degradation], "removed", low=True)
+                rows.append((name, target, what, f"{100 * used['mask_ratio']:g} %", *shares, chance))
+    heads = ("run", "target", "filters for", "masked", "removed", "of the other gain", "random filters remove")
     return table(heads, rows)
 
 
@@ -235,19 +235,19 @@ def claims(root: Path) -> str:
     """The verdict on each claim in each run: value, interval, threshold."""
     folders = runs(root)
     found = {name: values for name, folder in folders.items() if (values := metrics(folder, "claims"))}
-    says = {}
+    asked = {}
     for name in found:
-        says |= {claim: values["says"] for claim, values in params(folders[name])["claims"].items()}
-    rows = [(text, *(verdict(values.get(claim, {})) for values in found.values())) for claim, text in says.items()]
+        asked |= params(folders[name])["claims"]
+    rows = []
+    for key, claim in asked.items():
+        cells = [judged(claim, values[key]) if key in values else ("", "", "") for values in found.values()]
+        rows.append(
+            (
+                claim["says"],
+                *(f"{value}, {bound}: **{verdict}**" if bound else verdict for value, bound, verdict in cells),
+            )
+        )
     return table(("claim: value, interval, what was asked, verdict", *found), rows)
-
-
-def verdict(values: Json) -> str:
-    """``0.96 (0.94 to 0.97), 0.75: **holds**``."""
-    if "value" not in values:
-        return values.get("verdict", "")
-    interval = f" ({values['low']:.2f} to {values['high']:.2f})" if "low" in values else ""
-    return f"{values['value']:.2f}{interval}, {values['threshold']:.2f}: **{values['verdict']}**"
 
 
 def stages(root: Path) -> str:
