@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 import numpy as np
-import torch
 from common import write
 from torch import Tensor
 
@@ -77,8 +76,7 @@ def main(ratio: float, data: Path) -> None:
     means: dict[str, Scores] = {}
     for name in settings.contrasted:
         images = cut(train, name, places, params.images.size)
-        with torch.enable_grad():
-            rows = [scores_of(model, image) for image in images]
+        rows = [scores_of(model, image) for image in images]
         means[name] = {key: np.mean([row[key] for row in rows], axis=0) for key in rows[0]}
         click.echo(f"{name}: {len(images)} crops scored")
     chosen = {

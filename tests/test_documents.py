@@ -16,8 +16,7 @@ from faig.images import read_image, write_png
 from presets.apply import apply_preset
 from tools import reference
 from tools.documents import DOCUMENTS
-from tools.readme import judged
-from tools.tables import render, share, table
+from tools.tables import judged, render, share, table
 
 RESULTS = [*DOCUMENTS, "params.yaml", "metrics", "plots", "benchmarks/results", "results"]
 

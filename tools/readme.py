@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from faig.plots import label_of
-from tools.tables import Json, Row, Tables, read_json, read_yaml, share, table, times
+from tools.tables import Row, Tables, judged, read_json, read_yaml, share, table, times
 
 RATIOS = (0.01, 0.03)
 """Shares of the filters in the table of what masking removes."""
@@ -87,16 +87,6 @@ def claims(root: Path) -> str:
         value, bound, verdict = judged(claim, found[name])
         rows.append((claim["says"], value, bound, f"**{verdict}**"))
     return table(("claim", "measured, 95 % interval", "asked", "verdict"), rows)
-
-
-def judged(claim: Json, values: Json) -> tuple[str, str, str]:
-    """A claim's value with its interval, its threshold, and the verdict: ``0.96 (0.94 to 0.97)``, ``at least 0.75``."""
-    numbers = {key: f"{values[key]:.2f}" for key in ("value", "low", "high", "threshold") if key in values}
-    interval = f" ({numbers['low']} to {numbers['high']})" if "low" in numbers else ""
-    bound = (
-        f"{'at least' if 'at_least' in claim else 'at most'} {numbers['threshold']}" if "threshold" in numbers else ""
-    )
-    return numbers.get("value", "") + interval, bound, values["verdict"]
 
 
 def retraining(root: Path) -> str:

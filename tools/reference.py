@@ -11,8 +11,8 @@ import pandas as pd
 from faig.filters import FilterIndex, num_discovered
 from faig.networks import NetworkParams, NetworkSpec, build_network
 from faig.plots import label_of
-from tools.readme import VARIANTS, judged
-from tools.tables import Json, Row, Tables, read_json, read_yaml, share, table
+from tools.readme import VARIANTS
+from tools.tables import Json, Row, Tables, judged, read_json, read_yaml, share, table
 
 RATIOS = (0.01, 0.03, 0.05, 0.1)
 DEGRADATIONS = {"blur": "deblurring", "noise": "denoising"}
@@ -101,7 +101,7 @@ def summary(root: Path) -> str:
                 shares = (share(values, key, low=True) for key in ("removed", "collateral"))
                 chance = share(found["random"][degradation], "removed", low=True)
                 rows.append((name, target, what, f"{100 * used['mask_ratio']:g} %", *shares, chance))
-    heads = ("run", "target", "filters for", "masked", "removed", "of the other gain", "random filters remove")
+    heads = ("run", "target", "filters for", "masked", "removed", "collateral", "random filters remove")
     return table(heads, rows)
 
 
@@ -120,7 +120,7 @@ def masking(root: Path) -> str:
                     (what, label_of(method), *(share(value, "removed", low=True) for value in values), ", ".join(taken))
                 )
         heads = [f"{100 * ratio:g} %" for ratio in ratios]
-        parts.append(f"{name}:\n\n" + table(("filters for", "by", *heads, "of the other gain at these"), rows))
+        parts.append(f"{name}:\n\n" + table(("filters for", "by", *heads, "collateral at these"), rows))
     return "\n\n".join(parts)
 
 
@@ -240,13 +240,11 @@ def claims(root: Path) -> str:
         asked |= params(folders[name])["claims"]
     rows = []
     for key, claim in asked.items():
-        cells = [judged(claim, values[key]) if key in values else ("", "", "") for values in found.values()]
-        rows.append(
-            (
-                claim["says"],
-                *(f"{value}, {bound}: **{verdict}**" if bound else verdict for value, bound, verdict in cells),
-            )
-        )
+        cells = []
+        for values in found.values():
+            value, bound, verdict = judged(claim, values[key]) if key in values else ("", "", "")
+            cells.append(f"{value}, {bound}: **{verdict}**" if bound else verdict)
+        rows.append((claim["says"], *cells))
     return table(("claim: value, interval, what was asked, verdict", *found), rows)
 
 

@@ -44,6 +44,16 @@ def share(values: Mapping[str, Any], key: str, *, low: bool = False) -> str:
     return f"{numbers[0]} %" + (f" ({numbers[1]} to {numbers[2]})" if low else "")
 
 
+def judged(claim: Json, values: Json) -> tuple[str, str, str]:
+    """A claim's value with its interval, its threshold, and the verdict: ``0.96 (0.94 to 0.97)``, ``at least 0.75``."""
+    numbers = {key: f"{values[key]:.2f}" for key in ("value", "low", "high", "threshold") if key in values}
+    interval = f" ({numbers['low']} to {numbers['high']})" if "low" in numbers else ""
+    bound = (
+        f"{'at least' if 'at_least' in claim else 'at most'} {numbers['threshold']}" if "threshold" in numbers else ""
+    )
+    return numbers.get("value", "") + interval, bound, values["verdict"]
+
+
 def times(values: Mapping[str, float], digits: int) -> str:
     """``24 times (23 to 25)``: median, smallest and largest."""
     low, middle, high = (f"{values[key]:.{digits}f}" for key in ("min", "median", "max"))
