@@ -20,6 +20,7 @@ from common import (
     agreement,
     authors_step,
     compute,
+    on_device,
     pairs,
     peak_gib,
     seconds,
@@ -54,7 +55,7 @@ def layouts(
 def times(model: PathModel, size: int, nodes: int, repeats: int) -> dict[str, dict[str, float]]:
     """Seconds of scoring one input of each degradation, ours and the rival's, and their ratio, each with its spread."""
     images = pairs(size, size)
-    [(lr, hr)] = images["blur"]
+    lr, hr = (value.to(model.compute.device) for value in images["blur"][0])
 
     def ours() -> None:
         for name in DEGRADATIONS:
@@ -136,7 +137,7 @@ def main(
     }
     results["relative_error"] = max(values["relative_error"] for values in found)
     results["top1_agreement"] = min(values["top1_agreement"] for values in found)
-    write("scoring", {**results, "threads": torch.get_num_threads()})
+    write(on_device("scoring"), {**results, "threads": torch.get_num_threads()})
 
 
 if __name__ == "__main__":

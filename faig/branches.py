@@ -25,7 +25,6 @@ from faig.compute import Compute
 from faig.crops import Batch
 from faig.networks import LEAK, SRCNN, SRResNet
 from faig.params import Count, Name, NonNegative, settings
-from faig.patches import PatchSampler
 from faig.quality import psnr, ssim
 from faig.statistics import bootstrap_replicates, by_replicate, percentile_interval
 from faig.tensors import detail
@@ -158,12 +157,11 @@ def num_flops(network: nn.Module, size: int) -> int:
 def objective(weight: float) -> Objective:
     """L1 loss of the output plus ``weight`` times the prediction's cross-entropy."""
 
-    def loss(network: nn.Module, sampler: PatchSampler, number: int, compute: Compute) -> Tensor:
+    def loss(network: nn.Module, lr: Tensor, hr: Tensor, labels: Tensor, compute: Compute) -> Tensor:
         assert isinstance(network, TwoBranchNetwork)
-        lr, hr = (compute.place(batch) for batch in sampler.batch(number))
         with compute.autocast():
             sr, logits = network.both(lr)
-        named = functional.cross_entropy(logits.float(), sampler.labels(number).to(compute.device))
+        named = functional.cross_entropy(logits.float(), labels)
         return functional.l1_loss(sr.float(), hr) + weight * named
 
     return loss

@@ -58,7 +58,9 @@ class Compute:
 
     def place(self, value: Tensor) -> Tensor:
         """An input on the device, of type ``dtype``."""
-        return value.to(self.device, self.dtype, memory_format=self._layout(value))
+        if self.device.type == "cuda" and value.device.type == "cpu":
+            value = value.pin_memory()  # the CPU does not wait for the copy, nor the copy for the CPU
+        return value.to(self.device, self.dtype, non_blocking=True, memory_format=self._layout(value))
 
     def _layout(self, value: Tensor) -> torch.memory_format:
         return torch.channels_last if self.channels_last and value.ndim == 4 else torch.contiguous_format
@@ -99,6 +101,8 @@ def resolve(params: ComputeParams) -> Compute:
     if device.type == "cuda":  # CPU convolutions are deterministic for a fixed number of threads as they are
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore # it costs a kernel each
+        torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32
     precision = params.precision
     if precision == "auto":
         precision = "bf16" if has_native_bf16(device) else "fp32"

@@ -113,14 +113,15 @@ def train_only(network: nn.Module, index: FilterIndex, filters: np.ndarray) -> N
         parameter.register_hook(_Only(chosen.get(name, torch.zeros((), dtype=torch.bool))))
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Only:
     """Hook of a parameter: its gradient where ``flags``, which broadcast to it, are true, else 0."""
 
     flags: Tensor
 
     def __call__(self, gradient: Tensor) -> Tensor:
-        return torch.where(self.flags.to(gradient.device), gradient, 0)
+        self.flags = self.flags.to(gradient.device)  # copied once
+        return torch.where(self.flags, gradient, 0)
 
 
 def graft(target: Weights, baseline: Weights, index: FilterIndex, chosen: np.ndarray) -> dict[str, Tensor]:

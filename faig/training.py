@@ -22,9 +22,11 @@ from safetensors.torch import save as serialize
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from faig.compute import Compute
 from faig.crops import Batch, batches
+from faig.cuda_graph import Recorded
 from faig.files import replacing
 from faig.pairs import Pair
 from faig.params import Count, settings
@@ -34,8 +36,8 @@ from faig.progress import Progress
 from faig.quality import psnr
 
 Weights = dict[str, Tensor]
-Objective = Callable[[nn.Module, PatchSampler, int, Compute], Tensor]
-"""Network, sampler, number of the batch, compute -> the loss, a scalar on the device."""
+Objective = Callable[[nn.Module, Tensor, Tensor, Tensor, Compute], Tensor]
+"""Network, LR, HR and labels of a batch on the device, compute -> the loss, a scalar."""
 
 CHECKPOINT = "state.safetensors"
 CURVE = ("iteration", "learning_rate", "train_l1", "validation_psnr")
@@ -69,13 +71,14 @@ class TrainingParams:
 class TrainingState:
     """All that a run needs to go on: iteration, network, averaged weights, optimiser and the curve so far.
 
-    ``trained``: the network, or among several processes what averages its gradients over them.
+    ``descend``: LR, HR and labels of a batch on the device -> the loss, a scalar, after the optimiser's step.
     """
 
     network: nn.Module
-    trained: nn.Module
     average: Weights
     optimizer: torch.optim.Adam
+    compute: Compute
+    descend: Callable[[tuple[Tensor, ...]], Tensor]
     iteration: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)
 
@@ -89,9 +92,8 @@ def learning_rate(iteration: int, params: TrainingParams) -> float:
     return params.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def l1(network: nn.Module, sampler: PatchSampler, number: int, compute: Compute) -> Tensor:
+def l1(network: nn.Module, lr: Tensor, hr: Tensor, labels: Tensor, compute: Compute) -> Tensor:
     """The mean absolute error over a batch, an :data:`Objective`."""
-    lr, hr = (compute.place(batch) for batch in sampler.batch(number))
     with compute.autocast():
         sr = network(lr)
     return functional.l1_loss(sr.float(), hr)
@@ -123,7 +125,7 @@ def train(
     Raises:
         ValueError: the loss became NaN or infinite; the last good checkpoint is kept.
     """
-    state = start(compute.place_network(network), params, group)
+    state = start(network, params, compute, objective, group)
     restore(state, checkpoint)
     if group.sum(np.array([state.iteration])) != group.size * state.iteration:
         raise ValueError(
@@ -133,7 +135,7 @@ def train(
     with Progress(params.iterations, description, initial=state.iteration, stream=shown) as progress:
         while state.iteration < params.iterations:
             num_steps = min(params.log_every, params.iterations - state.iteration)
-            losses = [step(state, sampler, params, compute, objective) for _ in range(num_steps)]
+            losses = [step(state, sampler, params) for _ in range(num_steps)]
             loss = group.sum(np.array([torch.stack(losses).mean().item()]))[0] / group.size
             state.curve.append(_point(state, float(loss), num_steps, params, validate, checkpoint))
             progress.advance(num_steps, loss=state.curve[-1]["train_l1"], psnr=state.curve[-1]["validation_psnr"])
@@ -193,30 +195,45 @@ def mean_psnr(network: nn.Module, batches: Sequence[Batch], compute: Compute) ->
     return float(np.mean(values))
 
 
-def start(network: nn.Module, params: TrainingParams, group: Group = ALONE) -> TrainingState:
-    """State before the first iteration."""
+def start(
+    network: nn.Module, params: TrainingParams, compute: Compute, objective: Objective = l1, group: Group = ALONE
+) -> TrainingState:
+    """State before the first iteration; the network is moved to the device."""
+    network = compute.place_network(network)
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    optimizer = torch.optim.Adam(network.parameters(), lr=params.learning_rate, betas=params.adam_betas)
+    on_cuda = compute.device.type == "cuda"
+    rate = torch.tensor(params.learning_rate, device=compute.device) if on_cuda else params.learning_rate
+    options = {"fused": True, "capturable": True} if on_cuda else {}
+    optimizer = torch.optim.Adam(network.parameters(), lr=rate, betas=params.adam_betas, **options)
     trained = DistributedDataParallel(network) if group.size > 1 else network
-    return TrainingState(network, trained, average, optimizer)
+
+    def descend(batch: tuple[Tensor, ...]) -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        lr, hr, labels = batch
+        loss = objective(trained, lr, hr, labels, compute)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    recorded = Recorded(descend) if on_cuda and group.size == 1 else descend
+    return TrainingState(network, average, optimizer, compute, recorded)
 
 
-def step(
-    state: TrainingState, sampler: PatchSampler, params: TrainingParams, compute: Compute, objective: Objective = l1
-) -> Tensor:
+def step(state: TrainingState, sampler: PatchSampler, params: TrainingParams) -> Tensor:
     """One iteration, in place; returns the loss, a scalar on the device."""
     for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(state.iteration, params)
-    loss = objective(state.trained, sampler, state.iteration, compute)
-    state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    state.optimizer.step()
+        rate = learning_rate(state.iteration, params)
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+    lr, hr = (state.compute.place(images) for images in sampler.batch(state.iteration))
+    loss = state.descend((lr, hr, sampler.labels(state.iteration).to(state.compute.device)))
     state.iteration += 1
     decay = min(params.ema_decay, state.iteration / (state.iteration + 9))  # little memory of the first weights
-    with torch.no_grad():
-        for name, value in state.network.state_dict().items():
-            state.average[name].lerp_(value, 1 - decay)
-    return loss.detach()
+    update = get_ema_multi_avg_fn(decay)  # average + (1 - decay) (value - average), few kernels for all of them
+    update(list(state.average.values()), list(state.network.state_dict().values()), None)
+    return loss
 
 
 def _point(
@@ -279,4 +296,5 @@ def restore(state: TrainingState, folder: Path) -> None:
         moments = {key: torch.empty_like(value) for key in ("exp_avg", "exp_avg_sq")}
         for key, moment in moments.items():
             moment.copy_(tensors[f"{key}/{name}"])
-        state.optimizer.state[value] = {"step": torch.tensor(float(state.iteration)), **moments}
+        count = torch.tensor(float(iteration), device=state.compute.device)
+        state.optimizer.state[value] = {"step": count, **moments}

@@ -38,7 +38,7 @@ def main(hr: Path, lr: Path, output: Path, metrics: Path, curve: Path) -> None:
         if not group.is_writer:
             return
     network.load_state_dict(weights)
-    quality = mean_psnr(network, batches(pairs[1], CLEAN), compute)
+    quality = mean_psnr(compute.place_network(network), batches(pairs[1], CLEAN), compute)
     save_network(output, spec, weights)
     write_json(metrics, {"train_baseline": {"psnr": quality, **compute.describe()}})
     write_csv(curve, points)

@@ -165,15 +165,15 @@ def test_the_loss_is_l1_plus_weighted_cross_entropy(sampler):
     sr, logits = network.both(lr)
     chosen = logits.log_softmax(dim=1)[torch.arange(6), sampler.labels(7)]
     expected = (sr - hr).abs().mean() - 0.3 * chosen.mean()
-    torch.testing.assert_close(objective(0.3)(network, sampler, 7, CPU), expected)
+    torch.testing.assert_close(objective(0.3)(network, lr, hr, sampler.labels(7), CPU), expected)
 
 
 def test_training_moves_every_part(sampler):
     network = add_branch(network_of("srresnet", 8, 2), 3, 0.05, seed=0)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    state = start(network, PARAMS.training)
+    state = start(network, PARAMS.training, CPU, objective(0.5))
     for _ in range(2):
-        step(state, sampler, PARAMS.training, CPU, objective(0.5))
+        step(state, sampler, PARAMS.training)
     assert [name for name, value in network.state_dict().items() if torch.equal(value, before[name])] == []
 
 

@@ -54,7 +54,7 @@ with process_group(compute.device) as group:
 
 
 TRAINING = """
-import os, sys
+import itertools, os, sys
 from pathlib import Path
 import numpy as np, torch
 from conftest import TINY
@@ -75,10 +75,11 @@ params = TrainingParams(
 compute = Compute(torch.device("cpu"), "fp32")
 with process_group(compute.device) as group:
 
-    def objective(network, sampler, number, compute):
-        if mode == "die" and group.rank == 1 and number == 17:
+    calls = itertools.count()
+
+    def objective(network, lr, hr, labels, compute):
+        if mode == "die" and group.rank == 1 and next(calls) == 17:
             os._exit(9)
-        lr, hr = sampler.batch(number)
         return torch.nn.functional.l1_loss(network(lr), hr)
 
     weights, points, _ = fit(

@@ -121,10 +121,10 @@ def test_only_the_chosen_filters_are_trained_all_else_stays_bit_for_bit(tiny_net
     pair = Pair("a", "noise", hr, hr[::2, ::2].copy())
     params = check("training", TRAINING, TrainingParams, source="test")
     train_only(tiny_network, index, chosen)
-    state = start(tiny_network, params)
+    state = start(tiny_network, params, CPU)
     sampler = PatchSampler([pair], {"noise": 1.0}, patch_size=16, batch_size=2, seed=0)
     for _ in range(params.iterations):
-        step(state, sampler, params, CPU)
+        step(state, sampler, params)
     moved = index.spread(chosen, before)
     for weights in (tiny_network.state_dict(), state.average):
         for name, value in weights.items():

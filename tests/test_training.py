@@ -146,10 +146,10 @@ def test_a_single_iteration_has_a_rate():
 def test_the_averaged_weights_follow_their_formula():
     """average_n = d_n average_(n-1) + (1 - d_n) weights_n with d_n = min(ema_decay, n / (n + 9))."""
     params, sampler = params_of(ema_decay=0.4), sampler_of()
-    state = start(build_network(SPEC, seed=1), params)
+    state = start(build_network(SPEC, seed=1), params, CPU)
     slow = {name: value.double().clone() for name, value in state.network.state_dict().items()}
     for number in range(1, 11):
-        step(state, sampler, params, CPU)
+        step(state, sampler, params)
         decay = min(0.4, number / (number + 9))
         for name, value in state.network.state_dict().items():
             slow[name] = decay * slow[name] + (1 - decay) * value.double()
@@ -159,13 +159,13 @@ def test_the_averaged_weights_follow_their_formula():
 
 def test_a_step_is_adam_on_the_l1_loss():
     params, sampler = params_of(), sampler_of()
-    network, state = build_network(SPEC, seed=1), start(build_network(SPEC, seed=1), params)
+    network, state = build_network(SPEC, seed=1), start(build_network(SPEC, seed=1), params, CPU)
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate(0, params), betas=params.adam_betas)
     lr, hr = sampler.batch(0)
     loss = (network(lr) - hr).abs().mean()
     loss.backward()
     optimizer.step()
-    assert step(state, sampler, params, CPU).item() == pytest.approx(loss.item(), rel=1e-6)
+    assert step(state, sampler, params).item() == pytest.approx(loss.item(), rel=1e-6)
     for name, value in state.network.state_dict().items():
         torch.testing.assert_close(value, network.state_dict()[name], rtol=1e-4, atol=1e-6)
 
@@ -230,16 +230,16 @@ def test_a_resumed_run_repeats_nothing_before_its_checkpoint(tmp_path: Path):
 
 def test_a_state_is_restored_as_it_was_saved(tmp_path: Path):
     params, sampler = params_of(), sampler_of()
-    state, other = (start(build_network(SPEC, seed), params) for seed in (1, 2))
+    state, other = (start(build_network(SPEC, seed), params, CPU) for seed in (1, 2))
     for _ in range(3):
-        step(state, sampler, params, CPU)
+        step(state, sampler, params)
     state.curve.append({"iteration": 3, "train_l1": 0.1})
     save(state, tmp_path)
     restore(other, tmp_path)
     assert (other.iteration, other.curve) == (state.iteration, state.curve)
     assert serialize(other.average) == serialize(state.average)
     assert serialize(other.network.state_dict()) == serialize(state.network.state_dict())
-    assert step(state, sampler, params, CPU) == step(other, sampler, params, CPU)
+    assert step(state, sampler, params) == step(other, sampler, params)
 
 
 def test_a_run_that_is_done_is_not_run_again_until_its_checkpoint_is_deleted(tmp_path: Path):
@@ -268,7 +268,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     message = f"diverged between iterations 5 and 6: .* kept in {re.escape(str(folder))}.*learning_rate = 0.01"
     with pytest.raises(ValueError, match=message):
         run(folder, sampler=sampler)
-    state = start(build_network(SPEC, seed=1), params_of())
+    state = start(build_network(SPEC, seed=1), params_of(), CPU)
     restore(state, folder)
     assert state.iteration == 4
     assert all(value.isfinite().all() for value in [*state.average.values(), *state.network.parameters()])
@@ -377,12 +377,12 @@ def test_mean_psnr_leaves_no_gradient():
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
 def test_an_unreadable_checkpoint_is_passed_over(tmp_path: Path, content: bytes | None):
     if content is None:  # cut off
-        state = start(build_network(SPEC), params_of())
-        step(state, sampler_of(), params_of(), CPU)
+        state = start(build_network(SPEC), params_of(), CPU)
+        step(state, sampler_of(), params_of())
         save(state, tmp_path)
         content = (tmp_path / CHECKPOINT).read_bytes()[:-100]
     (tmp_path / CHECKPOINT).write_bytes(content)
-    fresh = start(build_network(SPEC), params_of())
+    fresh = start(build_network(SPEC), params_of(), CPU)
     with pytest.warns(UserWarning, match=rf"{CHECKPOINT} is no checkpoint that can be read .*: training starts anew"):
         restore(fresh, tmp_path)
     assert fresh.iteration == 0

@@ -122,8 +122,8 @@ class Rates:
         pair = Pair("made", "clean", self.hr, self.lr)
         size, number = training.patch_size, training.batch_size
         sampler = PatchSampler([pair], {"clean": 1.0}, patch_size=size, batch_size=number, seed=0)
-        state = start(self.compute.place_network(build_network(self.spec)), training)
-        return median_seconds(lambda: step(state, sampler, training, self.compute), repeats=5)
+        state = start(build_network(self.spec), training, self.compute)
+        return median_seconds(lambda: step(state, sampler, training), repeats=5)
 
     def operations(self, training: TrainingParams) -> float:
         """Floating-point operations of an iteration's gradients."""
