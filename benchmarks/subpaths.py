@@ -43,9 +43,9 @@ def scores_of(model: PathModel, image: Image) -> Scores:
     """One image's scores (F,) by part of the path and sign; with signs, positive where the change lowers the error."""
     places, weights = quadrature("gausslegendre", NODES)
     quarters = [
-        integrate(model, *image, ((number + places) / QUARTERS, weights / QUARTERS)) for number in range(QUARTERS)
+        integrate(model, *image, ((number + places) / QUARTERS, weights / QUARTERS))[0] for number in range(QUARTERS)
     ]
-    parts = {FIRST: quarters[0], AT_TARGET: integrate(model, *image, END_POINT)}
+    parts = {FIRST: quarters[0], AT_TARGET: integrate(model, *image, END_POINT)[0]}
     later: Mapping[str, Tensor] | None = None
     for number in reversed(range(QUARTERS)):
         quarter = quarters[number]

@@ -46,7 +46,8 @@ class Attribution:
     ``scores`` (N, F) are not negative. ``changes`` (N,): L at the target minus L at the baseline; ``residuals`` (N,):
     the sum of all integrals, of biases and all else that moves too, minus that change; 0 if exact (completeness,
     Sundararajan et al. 2017). ``nodes`` (N,): how many each integral took; ``converged`` (N,): of the rule ``auto``,
-    whether both errors came under the tolerance, always true of the others, which know none.
+    whether both errors came under the tolerance, always true of the others, which know none. ``barriers`` (N,): as
+    :func:`barrier` measures them.
     """
 
     scores: np.ndarray
@@ -54,6 +55,7 @@ class Attribution:
     residuals: np.ndarray
     nodes: np.ndarray
     converged: np.ndarray
+    barriers: np.ndarray
 
     @property
     def convergence_error(self) -> float:
@@ -64,6 +66,20 @@ class Attribution:
 def convergence_error(residuals: float, changes: float) -> float:
     """Sum of absolute residuals as a share of the sum of absolute changes; 0 where nothing changes."""
     return float(residuals / max(changes, np.finfo(np.float32).tiny))
+
+
+def barrier(losses: np.ndarray, ends: tuple[float, float]) -> float:
+    """By how many dB the worst network within the path is worse than the worse of its ends, at least 0.
+
+    Where it is large, the path leads through networks that restore nothing well, and what an integral along it finds
+    may be that detour (linear mode connectivity, Frankle et al. 2020).
+
+    Args:
+        losses: L at places within the path.
+        ends: L at the baseline and at the target.
+    """
+    worse = max(ends)
+    return float(10 * np.log10(max(losses.max(initial=worse) / worse, 1.0))) if worse > 0 else 0.0
 
 
 def attribute(
@@ -128,7 +144,7 @@ def faig(
             lr, hr = (value.clone() if value.is_inference() else value for value in image)
             require_image(number, lr, hr)
             try:
-                change = loss(model, model.target, lr, hr, tiles) - loss(model, model.baseline, lr, hr, tiles)
+                ends = loss(model, model.baseline, lr, hr, tiles), loss(model, model.target, lr, hr, tiles)
                 if tiles is not None:
                     require_exact(
                         partial(model.restore, model.target), lr, hr, tiles, TILE_TOLERANCE[model.compute.precision]
@@ -137,22 +153,23 @@ def faig(
                 raise
             except (RuntimeError, ValueError) as error:  # other channels, or fewer pixels than mirrored borders need
                 raise ValueError(f"image {number}, {tuple(lr.shape)} and {tuple(hr.shape)}: {error}") from error
-            score, residual, num_nodes, converged = converge(model, lr, hr, change, params, tiles)
+            change = ends[1] - ends[0]
+            score, residual, losses, num_nodes, converged = converge(model, lr, hr, change, params, tiles)
             if not np.isfinite([change, residual, score.sum()]).all():
                 raise ValueError(f"image {number}: the loss or its gradients are not finite: the weights are too large")
-            rows.append((score, change, residual, num_nodes, converged))
+            rows.append((score, change, residual, num_nodes, converged, barrier(losses, ends)))
     return Attribution(*(np.stack(column) for column in zip(*rows, strict=True)))
 
 
 def converge(
     model: PathModel, lr: Tensor, hr: Tensor, change: float, params: QuadratureParams | Nodes, tiles: Tiles | None
-) -> tuple[np.ndarray, float, int, bool]:
-    """One image's scores (F,), residual, number of nodes, and whether the rule ``auto`` came under its tolerance."""
+) -> tuple[np.ndarray, float, np.ndarray, int, bool]:
+    """One image's scores (F,), residual, L at the nodes, how many, and whether ``auto`` came under its tolerance."""
 
-    def evaluate(nodes: Nodes) -> tuple[np.ndarray, float]:
-        integrals = integrate(model, lr, hr, nodes, tiles)
+    def evaluate(nodes: Nodes) -> tuple[np.ndarray, float, np.ndarray]:
+        integrals, losses = integrate(model, lr, hr, nodes, tiles)
         scores = model.index.collect({name: value.abs() for name, value in integrals.items()}).cpu().numpy()
-        return scores, sum(value.sum(dtype=torch.float64).item() for value in integrals.values()) - change
+        return scores, sum(value.sum(dtype=torch.float64).item() for value in integrals.values()) - change, losses
 
     if not isinstance(params, QuadratureParams):
         return *evaluate(params), len(params[0]), True
@@ -160,33 +177,39 @@ def converge(
         return *evaluate(quadrature(params.rule, params.num_nodes)), params.num_nodes, True
     num_nodes, previous = params.num_nodes, None
     while True:
-        scores, residual = evaluate(quadrature("gausslegendre", num_nodes))
+        scores, residual, losses = evaluate(quadrature("gausslegendre", num_nodes))
         if previous is not None:
             closes = abs(residual) <= params.tolerance * abs(change)
             if closes and np.abs(scores - previous).sum() <= params.tolerance * scores.sum():
-                return scores, residual, num_nodes, True
+                return scores, residual, losses, num_nodes, True
         if 2 * num_nodes > params.max_nodes:
-            return scores, residual, num_nodes, False
+            return scores, residual, losses, num_nodes, False
         num_nodes, previous = 2 * num_nodes, scores
 
 
-def integrate(model: PathModel, lr: Tensor, hr: Tensor, nodes: Nodes, tiles: Tiles | None = None) -> dict[str, Tensor]:
+def integrate(
+    model: PathModel, lr: Tensor, hr: Tensor, nodes: Nodes, tiles: Tiles | None = None
+) -> tuple[dict[str, Tensor], np.ndarray]:
     """Integrated gradients of all that moves along the path (paper, equation 5), signed, for one image.
 
     IG_j = (theta_j - theta-bar_j) * integral over a from 0 to 1 of dL/dw_j at gamma(a).
-    ``lr`` (1, C, H, W), ``hr`` (1, C', sH, sW); returns tensors of the weights' shapes, 0 where nothing moves.
+    ``lr`` (1, C, H, W), ``hr`` (1, C', sH, sW); returns tensors of the weights' shapes, 0 where nothing moves, and L at
+    each node, none where nothing moves.
     """
     total = {name: torch.zeros_like(value) for name, value in model.change.items()}
+    losses = []
     for place, weight in zip(*nodes, strict=True) if model.moving else ():
         weights = model.at(place)
         moving = [weights[name] for name in model.moving]
+        losses.append(0.0)
         for piece in pieces(lr, model.compute.place(hr), tiles):
             error = piece.error(model.restore(weights, piece.lr))
+            losses[-1] += error.item()
             gradients = torch.autograd.grad(error, moving, allow_unused=True)
             for name, gradient in zip(model.moving, gradients, strict=True):
                 if gradient is not None:
                     total[name].add_(gradient, alpha=weight)
-    return {name: value * model.change[name] for name, value in total.items()}
+    return {name: value * model.change[name] for name, value in total.items()}, np.array(losses)
 
 
 def loss(model: PathModel, weights: Weights, lr: Tensor, hr: Tensor, tiles: Tiles | None) -> float:

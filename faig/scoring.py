@@ -1,24 +1,27 @@
 """All scoring methods side by side: images by degradation -> one ranking per method and degradation."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from torch import Tensor
 
 from faig.attribution import (
     Image,
     ScoreParams,
+    barrier,
     convergence_error,
     discriminate,
     faig,
     input_gradients,
+    loss,
     random_scores,
     taylor,
     weight_change,
 )
 from faig.path import PathModel
 from faig.processes import Group
-from faig.quadrature import quadrature
+from faig.quadrature import Nodes, quadrature
 from faig.resuming import NOTHING, Arrays, Store
 from faig.score_table import Key
 from faig.targets import CLEAN, TargetParams
@@ -29,6 +32,10 @@ METHODS = ("faig", "ig", "taylor", "weight_change", "weight_change_undivided", "
 """``faig``, ``taylor``: contrasted between degradations. ``ig``: as its authors rank it, of each degradation alone.
 ``weight_change``, ``random``: the same ranking for every degradation."""
 
+BARRIER = 1.0
+"""dB of a barrier from which on it is warned of."""
+Checks = Mapping[str, Mapping[str, float]]
+"""By degradation, what :func:`score_filters` reports of the integrals."""
 Images = Mapping[str, Sequence[Image]]
 """By degradation, pairs of LR and HR; the same photographs in the same order."""
 
@@ -52,8 +59,8 @@ def score_filters(
         store: keeps the scores of each image, for a run that is started again.
 
     Returns:
-        The scores, and of FAIG by degradation the ``convergence_error``, the mean number of ``nodes``, and of how many
-        images the integral was ``unconverged`` (rule ``auto``).
+        The scores, and of FAIG by degradation the ``convergence_error``, the mean number of ``nodes``, of how many
+        images the integral was ``unconverged`` (rule ``auto``), and the mean ``barrier`` in dB, of clean inputs too.
     """
     nodes = quadrature("gausslegendre", params.quadrature.num_nodes)
 
@@ -66,6 +73,8 @@ def score_filters(
         integrated[name], checks[name] = _integrated(name, images[name], params, model, group, store)
         expanded[name] = mean("taylor", name, images[name], lambda image: taylor(model, [image]))
         advance(1)
+    if CLEAN not in checks:
+        checks[CLEAN] = {"barrier": _barrier(images[CLEAN], nodes, model, group, store)}
     changes = {divided: weight_change(model, divided=divided) for divided in (True, False)}
     rankings: dict[Key, np.ndarray] = {}
     for name in target.attribute:
@@ -89,12 +98,29 @@ def _integrated(
     mean, own = _mean(
         f"faig_{name}", images, lambda image: vars(faig(model, [image], params.quadrature)), model, group, store
     )
-    totals = np.zeros(4)
+    totals = np.zeros(5)
     for part in own:
-        totals += [abs(part["residuals"][0]), abs(part["changes"][0]), part["nodes"][0], not part["converged"][0]]
-    residuals, changes, num_nodes, num_unconverged = group.sum(totals)
-    error = convergence_error(residuals, changes)
-    return mean, {"convergence_error": error, "nodes": num_nodes / len(images), "unconverged": num_unconverged}
+        totals[:2] += abs(part["residuals"][0]), abs(part["changes"][0])
+        totals[2:] += part["nodes"][0], not part["converged"][0], part["barriers"][0]
+    residuals, changes, num_nodes, num_unconverged, barriers = group.sum(totals)
+    return mean, {
+        "convergence_error": convergence_error(residuals, changes),
+        "nodes": num_nodes / len(images),
+        "unconverged": num_unconverged,
+        "barrier": barriers / len(images),
+    }
+
+
+def _barrier(images: Sequence[Image], nodes: Nodes, model: PathModel, group: Group, store: Store) -> float:
+    """Mean over images of the barrier on the path, in dB, of inputs that are not integrated."""
+
+    def measure(lr: Tensor, hr: Tensor) -> Arrays:
+        start, *within, end = (loss(model, model.at(place), lr, hr, None) for place in (0.0, *nodes[0], 1.0))
+        return {"barriers": np.array([barrier(np.array(within), (start, end))])}
+
+    shared = group.share(list(enumerate(images)))
+    own = [store.get(f"barrier_{number}", lambda image=image: measure(*image)) for number, image in shared]
+    return float(group.sum(np.array([sum(part["barriers"][0] for part in own)]))[0] / len(images))
 
 
 def _mean(
@@ -110,6 +136,24 @@ def _mean(
     own = [store.get(f"{name}_{number}", lambda image=image: score(image)) for number, image in shared]
     rows = np.concatenate([part["scores"] for part in own]) if own else np.zeros((0, model.index.num_filters))
     return group.sum(rows.sum(axis=0, dtype=np.float64)) / len(images), own
+
+
+def summarize(checks: Checks) -> dict[str, Any]:
+    """The largest ``convergence_error``, ``nodes`` and ``unconverged``, and each degradation's ``barrier`` in dB."""
+    keys = ("convergence_error", "nodes", "unconverged")
+    worst = {key: max(check[key] for check in checks.values() if key in check) for key in keys}
+    return {**worst, "barrier": {name: check["barrier"] for name, check in checks.items()}}
+
+
+def detour(checks: Checks) -> str:
+    """A line that warns where the path leads through networks worse than both its ends by :data:`BARRIER`, else ''."""
+    name = max(checks, key=lambda name: checks[name]["barrier"])
+    if checks[name]["barrier"] < BARRIER:
+        return ""
+    return (
+        f"On the path, networks restore {name} images up to {checks[name]['barrier']:.1f} dB worse than the worse of "
+        "baseline and target do, and scores may tell of that detour: fine-tune at a smaller learning rate.\n"
+    )
 
 
 def num_passes(target: TargetParams) -> int:

@@ -18,7 +18,7 @@ from faig.processes import process_group
 from faig.progress import Progress
 from faig.resuming import Store
 from faig.score_table import write_scores
-from faig.scoring import num_passes, score_filters
+from faig.scoring import detour, num_passes, score_filters, summarize
 from faig.seeds import derive_seed
 from faig.targets import TargetParams
 from stages.cli import checkpoint_folder, delete_afterwards, path_option, relaunched, stage
@@ -58,12 +58,12 @@ def main(target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: 
         if not group.is_writer:
             return
     delete_afterwards(store.folder)
-    used = {**compute.describe(), "processes": str(group.size), "torch": version("torch")}
     described = {"target": target, "settings": asdict(params), **asdict(settings), "checks": checks}
-    described |= {"images": list(map(asdict, places + leaves)), "computed_with": used}
+    described["computed_with"] = {**compute.describe(), "processes": str(group.size), "torch": version("torch")}
+    described["images"] = list(map(asdict, places + leaves))
     write_scores(outputs["output"], model.index, scores, described)
-    worst = {key: max(check[key] for check in checks.values()) for key in ("convergence_error", "nodes", "unconverged")}
-    write_json(outputs["metrics"], {"score": {target: worst}})
+    write_json(outputs["metrics"], {"score": {target: summarize(checks)}})
+    click.echo(detour(checks), err=True, nl=False)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from torch.func import functional_call
 from faig.attribution import (
     Attribution,
     attribute,
+    barrier,
     discriminate,
     faig,
     input_gradients,
@@ -58,10 +59,45 @@ def test_convergence_error_falls_with_the_nodes_and_shows_a_bad_integral(model, 
 
 def test_without_biases_the_integrals_do_not_close(model, images):
     lr, hr = images[0]
-    integrals = integrate(model, lr, hr, quadrature("gausslegendre", 24))
+    integrals, _ = integrate(model, lr, hr, quadrature("gausslegendre", 24))
     kernels = sum(value.sum().item() for name, value in integrals.items() if name.endswith("weight"))
     change = loss(model, model.target, lr, hr, None) - loss(model, model.baseline, lr, hr, None)
     assert abs(kernels - change) > 0.01 * abs(change)
+
+
+# Barriers
+
+
+@pytest.mark.parametrize(
+    ("losses", "ends", "expected"),
+    [([1.0, 2.0], (3.0, 0.5), 0.0), ([1.0, 30.0], (3.0, 0.5), 10.0), ([], (3.0, 1.0), 0.0), ([4.0], (0.0, 0.0), 0.0)],
+)
+def test_a_barrier_is_in_db_above_the_worse_end(losses: list[float], ends: tuple[float, float], expected: float):
+    assert barrier(np.array(losses), ends) == pytest.approx(expected)
+
+
+def test_barriers_are_those_of_the_losses_at_the_nodes(model, images):
+    nodes = quadrature("gausslegendre", 5)
+    found = faig(model, images, nodes).barriers
+    for value, (lr, hr) in zip(found, images, strict=True):
+        losses = np.array([loss(model, model.at(place), lr, hr, None) for place in nodes[0]])
+        ends = loss(model, model.baseline, lr, hr, None), loss(model, model.target, lr, hr, None)
+        assert value == pytest.approx(barrier(losses, ends), rel=1e-6)
+
+
+def test_between_a_network_and_the_same_one_with_channels_exchanged_there_is_a_barrier(model, images):
+    """The ends restore alike, bit for bit but for rounding; what lies between mixes channels that do not belong."""
+    exchanged = dict(model.target)
+    order = torch.tensor([3, 2, 1, 0])
+    for name in ("body.0.conv1.weight", "body.0.conv1.bias"):
+        exchanged[name] = model.target[name][order]
+    exchanged["body.0.conv2.weight"] = model.target["body.0.conv2.weight"][:, order]
+    with torch.no_grad():
+        known = [(lr, model.restore(model.target, lr) + 0.01) for lr, _ in images]
+    attribution = faig(PathModel(model.network, model.target, exchanged, CPU), known, quadrature("gausslegendre", 9))
+    assert np.abs(attribution.changes).max() < 1e-3 * loss(model, model.target, *known[0], None)
+    assert (attribution.barriers > 1).all()
+    assert attribution.scores.max() > 0
 
 
 def slow_faig(model, lr, hr, num_steps):

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from faig.processes import Group
 from faig.quadrature import QuadratureParams
 from faig.resuming import NOTHING, Store
 from faig.score_table import Key
-from faig.scoring import METHODS, num_passes, score_filters
+from faig.scoring import METHODS, detour, num_passes, score_filters
 from faig.targets import TargetParams
 
 CROPS = CropParams(num=2, size=16)
@@ -33,8 +35,20 @@ def test_one_ranking_per_method_and_degradation_and_progress_is_counted(model, b
     assert rankings.keys() == expected | {Key("random", name, 1) for name in BOTH.attribute}
     assert {len(scores) for scores in rankings.values()} == {model.index.num_filters}
     assert sum(steps) == num_passes(BOTH)
-    assert checks.keys() == {"blur", "noise"}
-    assert all(check["nodes"] == 2 for check in checks.values())
+    assert checks.keys() == {"blur", "noise", "clean"}
+    assert all(checks[name]["nodes"] == 2 for name in BOTH.attribute)
+
+
+def test_barriers_are_the_images_means_of_clean_inputs_too(model, by_degradation):
+    _, checks = score_filters(model, by_degradation, BOTH, PARAMS, np.random.default_rng(0), GROUP, lambda _: None)
+    for name, images in by_degradation.items():
+        assert checks[name]["barrier"] == pytest.approx(faig(model, images, TWO_NODES).barriers.mean(), rel=1e-6)
+
+
+def test_a_barrier_of_a_db_is_warned_of_with_the_degradation_that_has_it():
+    checks = {"blur": {"barrier": 1.2}, "noise": {"barrier": 0.3}}
+    assert re.search(r"restore blur images up to 1\.2 dB worse .* smaller learning rate", detour(checks))
+    assert detour({"blur": {"barrier": 0.9}, "noise": {"barrier": 0.3}}) == ""
 
 
 def test_random_rankings_are_shared_by_the_degradations_and_differ_from_each_other(model, by_degradation):

@@ -105,7 +105,10 @@ def test_every_target_s_gain_is_reported_on_each_of_its_degradations(story: Proj
 def test_the_convergence_error_is_reported(story: Project):
     score = first_metrics(story)["score"]
     assert set(score) == set(TARGETS)
-    assert all(values["convergence_error"] >= 0 for values in score.values())
+    for values in score.values():
+        assert values["convergence_error"] >= 0
+        assert values["barrier"].keys() >= {"clean"}
+        assert min(values["barrier"].values()) >= 0
 
 
 def test_what_masking_takes_away_is_reported_for_every_method(story: Project):
