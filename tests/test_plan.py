@@ -95,7 +95,7 @@ def test_a_named_gpu_has_a_column_of_its_own(tmp_path: Path, monkeypatch: pytest
     Path("params.yaml").write_text(apply_preset("smoke", (ROOT / "params.yaml").read_text()))
     result = CliRunner().invoke(main, ["--gpu", "a100"])
     assert result.exit_code == 0, result.output
-    assert "at 15600 on a100 (assumed)" in result.output
+    assert "at 9360 on a100 (assumed)" in result.output
     rows = [line.split() for line in result.output.splitlines() if line.startswith("finetune@blind")]
     assert len(rows[0]) == 5  # name, here, there, memory and its unit
     assert CliRunner().invoke(main, ["--gpu", "a100", "--faster", "2"]).exit_code == 2

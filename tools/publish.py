@@ -20,6 +20,7 @@ import click
 import networkx
 import pandas as pd
 import psutil
+import torch
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
@@ -61,6 +62,7 @@ def describe(terms: str) -> Json:
         "processor": platform.machine(),
         "cores": psutil.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "versions": installed,
         "images": {
             "photographs to train on": len(names["train"]) - len(made),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from faig.plots import label_of
-from tools.tables import Row, Tables, judged, read_json, read_yaml, share, table, times
+from tools.tables import Json, Row, Tables, judged, read_json, read_yaml, share, table, times
 
 RATIOS = (0.01, 0.03)
 """Shares of the filters in the table of what masking removes."""
@@ -161,6 +161,20 @@ def selectivity(root: Path) -> str:
     return table(("filters masked", *(f"lost on {name}" for name in inputs)), rows)
 
 
+def training_row(found: Json) -> Row:
+    """Iterations a second, ours and the rival's."""
+    machine, (width, depth), (size, patch) = found["machine"], found["network"], found["batch"]
+    own, rival = (found[f"{kind}iterations_per_second"]["median"] for kind in ("", "rival_"))
+    on, digits = (f", on {machine['cuda']}", 0) if machine["cuda"] else ("", 2)
+    graph = f"; {times(found['graph'], 1)} faster than without a CUDA graph" if "graph" in found else ""
+    processes, precision = machine["cores"], "fp32 (TF32)" if machine["cuda"] else "fp32"
+    return (
+        f"training SRResNet {width} x {depth}, batches of {size} patches of {patch}, 2K images{on}",
+        f"{own:.{digits}f} iterations a second: {times(found['speedup'], 1)} faster{graph}",
+        f"{rival:.2f}: a PNG opened for each patch in {processes} processes, {precision} in PyTorch's default layout",
+    )
+
+
 def costs(root: Path) -> str:
     """Speed and memory beside the rivals'."""
     scoring, scaling, parquet = (
@@ -196,17 +210,10 @@ def costs(root: Path) -> str:
             f"pandas: {cells[1]}",
         )
     )
-    training, synthesis = (read_json(root / f"benchmarks/results/{name}.json") for name in ("training", "synthesis"))
-    width, depth = training["network"]
-    own, rival = (training[f"{kind}iterations_per_second"]["median"] for kind in ("", "rival_"))
-    size, patch = training["batch"]
-    rows.append(
-        (
-            f"training SRResNet {width} x {depth}, batches of {size} patches of {patch}, 2K images",
-            f"{own:.2f} iterations a second: {times(training['speedup'], 1)} faster",
-            f"{rival:.2f}: a PNG opened for each patch in 2 processes, fp32 in PyTorch's default layout",
-        )
-    )
+    rows += [
+        training_row(read_json(root / f"benchmarks/results/{name}.json")) for name in ("training", "training_cuda")
+    ]
+    synthesis = read_json(root / "benchmarks/results/synthesis.json")
     height, width = synthesis["size"]
     by_name = synthesis["degradations"].values()
     most, loop = ([each["megapixels_per_second"][kind]["median"] for each in by_name] for kind in ("2", "loop"))

@@ -16,6 +16,7 @@ from tools.tables import Json, Row, Tables, judged, read_json, read_yaml, share,
 
 RATIOS = (0.01, 0.03, 0.05, 0.1)
 DEGRADATIONS = {"blur": "deblurring", "noise": "denoising"}
+TAKEN = ("removed", "collateral")
 
 
 def runs(root: Path) -> dict[str, Path]:
@@ -65,11 +66,20 @@ def training(root: Path) -> str:
             size = f"{settings['batch_size']} x {settings['patch_size']}²"
             took = f", {taken.loc[stage, 'seconds'] / 60:.0f} min" if stage in taken.index else ""
             cells.append(f"{settings['iterations']} of {size}{took}")
-        about = read_json(folder / "run.json")
-        device = (metrics(folder, "finetune/blind") or {"blind": {}})["blind"]
-        machine = f"{about['cores']} cores, {device.get('precision', '')}"
-        rows.append((name.split(",")[0], used["downsampling"], *cells, machine))
-    return table(("network", "downsampling", "baseline: iterations of patches", "blind target", "on"), rows)
+        tuned = (metrics(folder, "finetune/blind") or {"blind": {}})["blind"]
+        devices = (device(folder, values) for values in (metrics(folder, "train_baseline") or {}, tuned))
+        rates = (f"{used[key]['learning_rate']:g}" for key in ("train_baseline", "finetune"))
+        on = ", then ".join(dict.fromkeys(devices))
+        rows.append((name.split(",")[0], used["downsampling"], *cells, ", ".join(rates), on))
+    heads = ("network", "downsampling", "baseline: iterations of patches", "blind target", "learning rates", "on")
+    return table(heads, rows)
+
+
+def device(folder: Path, values: Json) -> str:
+    """What a stage computed on, by its metrics."""
+    about = read_json(folder / "run.json")
+    where = about.get("gpu") or "a GPU" if values.get("device") == "cuda" else f"{about.get('cores')} cores"
+    return f"{where}, {values.get('precision', '')}"
 
 
 def timings(folder: Path) -> pd.DataFrame:
@@ -158,6 +168,38 @@ def subpaths(root: Path) -> str:
         "collateral",
     )
     return table(heads, rows)
+
+
+def barriers(root: Path) -> str:
+    """Barriers on the path, of ``benchmarks/barriers.py``, beside what FAIG's best 1 % remove on Set14."""
+    if not (path := root / "benchmarks/results/barriers.json").is_file():
+        return table((), [])
+    rows = []
+    for name, measured in read_json(path)["networks"].items():
+        folder = root / "results" / name / "Set14"
+        used = params(folder)["finetune"]
+        tuned = f"{used['iterations']} of {used['batch_size']}, {used['learning_rate']:g}"
+        found = (metrics(folder, "mask/blind") or {"blind": {}})["blind"].get("faig", {})
+        shares = (share(found.get(degradation, {}), key) for degradation in DEGRADATIONS for key in TAKEN)
+        heights = (f"{measured[inputs]['barrier']:.1f}" for inputs in ("clean", *DEGRADATIONS))
+        rows.append((name, tuned, *heights, *shares))
+    heads = ("network", "fine-tuned: iterations of patches, rate", "barrier on clean [dB]", "on blur", "on noise")
+    shares = (f"{what}: {key}" for what in DEGRADATIONS.values() for key in TAKEN)
+    return table((*heads, *shares), rows)
+
+
+def last_layer(root: Path) -> str:
+    """The deblurring filters with and without those of the last layer, of ``benchmarks/last_layer.py``."""
+    if not (path := root / "benchmarks/results/last_layer.json").is_file():
+        return table((), [])
+    rows = []
+    for name, found in read_json(path)["networks"].items():
+        for which, lost in found["lost"].items():
+            count = found["filters"] - (found["in the last layer"] if which != "all" else 0)
+            shares = (f"{100 * lost[inputs]:.0f} %" for inputs in DEGRADATIONS)
+            rows.append((name, which, f"{count}", *shares, f"{found['shift'][which]['noise']:.3f}"))
+    heads = ("network", "filters for deblurring", "masked", "lost of the gain on blur", "on noise")
+    return table((*heads, "shift of a channel's mean on noisy inputs"), rows)
 
 
 def depth(root: Path) -> str:
@@ -269,6 +311,8 @@ TABLES: Tables = {
     "masking": masking,
     "order": order,
     "subpaths": subpaths,
+    "barriers": barriers,
+    "last_layer": last_layer,
     "depth": depth,
     "quarters": quarters,
     "retraining": retraining,
