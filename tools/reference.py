@@ -253,6 +253,8 @@ def predictors(root: Path) -> str:
     for name, folder in runs(root).items():
         found = {f"{key} (discovered filters)": values for key, values in (metrics(folder, "predict") or {}).items()}
         rivals = metrics(folder, "compare_predictors") or {}
+        if not found and "faig" in rivals:  # the same predictor
+            found["response (discovered filters)"] = rivals["faig"]
         found |= {key: rivals[key] for key in ("random", "trivial", "classifier") if key in rivals}
         for label, values in found.items():
             if isinstance(values, dict) and "accuracy_four" in values:
