@@ -6,7 +6,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,15 @@ from torch.nn import functional
 
 from faig.compute import Compute, ComputeParams, has_native_bf16, resolve
 from faig.dead_leaves import DeadLeavesParams, dead_leaves
+from faig.degradation import degrade as synthesize
+from faig.degradation import parse_operations
 from faig.networks import NetworkParams, NetworkSpec, build_network
+from faig.path import PathModel, load_model
 from faig.tensors import to_tensor
+from tools.tables import read_yaml
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks/results"
 DEGRADATIONS = ("blur", "noise")
 Weights = Mapping[str, Tensor]
 
@@ -86,6 +91,25 @@ def authors_step(
     for name, value in network.named_parameters():
         assert value.grad is not None
         value.grad.mul(target[name] - baseline[name])
+
+
+def published() -> Iterator[tuple[str, dict[str, Any], PathModel]]:
+    """Of every published pair of weights its name, the params of its run on Set14, and the path, in fp32."""
+    for folder in sorted(path.parent for path in (ROOT / "weights").glob("*/blind.safetensors")):
+        params = read_yaml(ROOT / "results" / folder.name / "Set14/params.yaml")
+        baseline, target = (folder / f"{name}.safetensors" for name in ("baseline", "blind"))
+        yield folder.name, params, load_model(baseline, target, compute("fp32"))
+
+
+def degraded(photographs: Sequence[np.ndarray], name: str, params: dict[str, Any]) -> list[tuple[Tensor, Tensor]]:
+    """LR (1, 3, H, W) and HR (1, 3, sH, sW) of 8-bit images, degraded as params.yaml says of degradation ``name``."""
+    operations = parse_operations(name, params["degradations"][name])
+    options = {"scale": params["scale"], "downsampling": params["downsampling"]}
+    pairs = []
+    for number, hr in enumerate(photographs):
+        lr = synthesize(hr, operations, **options, generator=np.random.default_rng([0, number]))
+        pairs.append((to_tensor(lr), to_tensor(hr)))
+    return pairs
 
 
 def seconds(function: Callable[[], object]) -> float:

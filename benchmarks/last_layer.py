@@ -11,19 +11,16 @@ import click
 import numpy as np
 import pandas as pd
 import torch
-from common import compute, write
+from common import ROOT, degraded, published, write
 from torch import Tensor
 
-from faig.degradation import degrade, parse_operations
 from faig.filters import num_discovered
 from faig.images import list_images, read_image
 from faig.masking import mask
-from faig.path import PathModel, Weights, load_model
+from faig.path import PathModel, Weights
 from faig.quality import psnr
-from faig.tensors import to_tensor
-from tools.tables import Json, read_yaml
+from tools.tables import Json
 
-ROOT = Path(__file__).parents[1]
 INPUTS, RATIO = ("blur", "noise"), 0.01
 
 
@@ -37,12 +34,8 @@ def quality(model: PathModel, weights: Weights, images: list[tuple[Tensor, Tenso
     return tuple(np.mean(values, axis=0).tolist())
 
 
-def measure(name: str, photographs: list[np.ndarray]) -> Json:
+def measure(model: PathModel, params: Json, scores: pd.DataFrame, photographs: list[np.ndarray]) -> Json:
     """Shares lost of the gains, and shifts, with and without the last layer's filters."""
-    folder, results = ROOT / "weights" / name, ROOT / "results" / name / "Set14"
-    params = read_yaml(results / "params.yaml")
-    model = load_model(folder / "baseline.safetensors", folder / "blind.safetensors", compute("fp32"))
-    scores = pd.read_parquet(results / "scores/blind.parquet")
     count = num_discovered(model.index.num_filters, RATIO)
     is_best = (scores["method"] == "faig") & (scores["degradation"] == "blur") & (scores["rank"] < count)
     filters = np.asarray(scores.loc[is_best, "filter"])
@@ -51,12 +44,7 @@ def measure(name: str, photographs: list[np.ndarray]) -> Json:
     networks = {key: mask(model.target, model.baseline, model.index, each) for key, each in chosen.items()}
     found: Json = {"filters": len(filters), "in the last layer": int(is_last.sum()), "lost": {}, "shift": {}}
     for inputs in INPUTS:
-        operations = parse_operations(inputs, params["degradations"][inputs])
-        images = []
-        for row, hr in enumerate(photographs):
-            options = {"scale": params["scale"], "downsampling": params["downsampling"]}
-            lr = degrade(hr, operations, **options, generator=np.random.default_rng([0, row]))
-            images.append((to_tensor(lr), to_tensor(hr)))
+        images = degraded(photographs, inputs, params)
         before, after = (quality(model, each, images, params["scale"])[0] for each in (model.baseline, model.target))
         for key, weights in networks.items():
             value, shift = quality(model, weights, images, params["scale"])
@@ -70,10 +58,10 @@ def measure(name: str, photographs: list[np.ndarray]) -> Json:
 def main(data: Path) -> None:
     """Measure and write results/last_layer.json."""
     photographs = [read_image(path) for path in list_images(data / "hr/test")]
-    names = sorted(path.parent.name for path in (ROOT / "weights").glob("*/blind.safetensors"))
     networks = {}
-    for name in names:
-        networks[name] = measure(name, photographs)
+    for name, params, model in published():
+        scores = pd.read_parquet(ROOT / "results" / name / "Set14/scores/blind.parquet")
+        networks[name] = measure(model, params, scores, photographs)
         click.echo(f"{name}: {networks[name]}", err=True)
     write("last_layer", {"ratio": RATIO, "images": len(photographs), "networks": networks})
 

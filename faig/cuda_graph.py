@@ -9,7 +9,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-Batch = tuple[Tensor, ...]
 WARM_UP = 3
 """Calls before the recording: only then do the optimiser's state and the libraries' workspaces exist."""
 
@@ -21,13 +20,13 @@ class Recorded:
     copy to it; what it changes in place stays where it is.
     """
 
-    def __init__(self, function: Callable[[Batch], Tensor]) -> None:
+    def __init__(self, function: Callable[[tuple[Tensor, ...]], Tensor]) -> None:
         self.function = function
         self.stream = torch.cuda.Stream()
         self.num_calls = 0
         self.graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self, batch: Batch) -> Tensor:
+    def __call__(self, batch: tuple[Tensor, ...]) -> Tensor:
         """What ``function`` returns of a batch on the device, as a copy."""
         self.num_calls += 1
         if self.num_calls <= WARM_UP:

@@ -37,7 +37,10 @@ from faig.quality import psnr
 
 Weights = dict[str, Tensor]
 Objective = Callable[[nn.Module, Tensor, Tensor, Tensor, Compute], Tensor]
-"""Network, LR, HR and labels of a batch on the device, compute -> the loss, a scalar."""
+"""Network, LR (N, 3, h, w), HR (N, 3, H, W) and labels (N,) of a batch on the device, compute -> the loss, a scalar.
+
+On CUDA it is recorded (:mod:`faig.cuda_graph`): it must neither read from the device nor copy to it.
+"""
 
 CHECKPOINT = "state.safetensors"
 CURVE = ("iteration", "learning_rate", "train_l1", "validation_psnr")
