@@ -15,17 +15,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from faig.compute import Compute, ComputeParams, has_native_bf16, resolve
-from faig.dead_leaves import DeadLeavesParams, dead_leaves
-from faig.degradation import degrade as synthesize
-from faig.degradation import parse_operations
-from faig.networks import NetworkParams, NetworkSpec, build_network
-from faig.path import PathModel, load_model
-from faig.tensors import to_tensor
+from faig.attribution.path import PathModel
+from faig.base.compute import Compute, ComputeParams, has_native_bf16, resolve
+from faig.data.dead_leaves import DeadLeavesParams, dead_leaves
+from faig.data.degradation import degrade as synthesize
+from faig.data.degradation import parse_operations
+from faig.data.tensors import to_tensor
+from faig.experiments.loading import load_model
+from faig.networks.models import NetworkParams, NetworkSpec, build_network
 from tools.tables import read_yaml
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks/results"
 DEGRADATIONS = ("blur", "noise")
 Weights = Mapping[str, Tensor]
 
@@ -95,10 +95,10 @@ def authors_step(
 
 def published() -> Iterator[tuple[str, dict[str, Any], PathModel]]:
     """Of every published pair of weights its name, the params of its run on Set14, and the path, in fp32."""
-    for folder in sorted(path.parent for path in (ROOT / "weights").glob("*/blind.safetensors")):
-        params = read_yaml(ROOT / "results" / folder.name / "Set14/params.yaml")
+    for folder in sorted(path.parent for path in (ROOT / "published").glob("*/weights/blind.safetensors")):
+        params = read_yaml(folder.parent / "runs/Set14/params.yaml")
         baseline, target = (folder / f"{name}.safetensors" for name in ("baseline", "blind"))
-        yield folder.name, params, load_model(baseline, target, compute("fp32"))
+        yield folder.parent.name, params, load_model(baseline, target, compute("fp32"))
 
 
 def degraded(photographs: Sequence[np.ndarray], name: str, params: dict[str, Any]) -> list[tuple[Tensor, Tensor]]:
@@ -158,9 +158,16 @@ def machine() -> dict[str, Any]:
     }
 
 
+def results_file(name: str) -> Path:
+    """Where results are kept, of ``speed/scoring`` say: benchmarks/speed/results/scoring.json."""
+    kind, script = name.split("/")
+    return ROOT / "benchmarks" / kind / "results" / f"{script}.json"
+
+
 def write(name: str, results: dict[str, Any]) -> None:
-    """Print the results and keep them under benchmarks/results."""
+    """Print the results of ``speed/scoring``, say, and keep them in :func:`results_file`."""
     text = json.dumps({"machine": machine(), **results}, indent=2)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    path = results_file(name)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text + "\n", encoding="utf-8")
     print(text)

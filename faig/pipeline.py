@@ -4,24 +4,23 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from faig.agreement import AgreementParams
-from faig.attribution import ScoreParams
-from faig.branches import BranchesParams
-from faig.claims import ClaimParams
-from faig.compute import ComputeParams
-from faig.degradation import DOWNSAMPLE, DOWNSAMPLING, parse_operations
-from faig.masking import MaskParams, SweepParams
-from faig.modulation import ModulationParams
-from faig.networks import NetworkChoice
-from faig.params import Name, Ratio, Scale, Seed, settings
-from faig.photographs import DatasetParams
-from faig.prediction import PredictParams
-from faig.retraining import RetrainParams
-from faig.rivals import RivalsParams
-from faig.scoring import METHODS
-from faig.severity import SeverityParams, at_level
-from faig.targets import CLEAN, TargetParams
-from faig.training import TrainingParams
+from faig.base.compute import ComputeParams
+from faig.base.params import Name, Ratio, Scale, Seed, settings
+from faig.data.degradation import DOWNSAMPLE, DOWNSAMPLING, parse_operations
+from faig.data.photographs import DatasetParams
+from faig.data.targets import CLEAN, TargetParams
+from faig.experiments.agreement import AgreementParams
+from faig.experiments.branches import BranchesParams
+from faig.experiments.claims import ClaimParams
+from faig.experiments.masking import MaskParams, SweepParams
+from faig.experiments.modulation import ModulationParams
+from faig.experiments.prediction import PredictParams
+from faig.experiments.retraining import RetrainParams
+from faig.experiments.rivals import RivalsParams
+from faig.experiments.scoring import METHODS, ScoreParams
+from faig.experiments.severity import SeverityParams, at_level
+from faig.networks.models import NetworkChoice
+from faig.networks.training import TrainingParams
 
 MIN_LR = 8
 """LR pixels that each side of a crop or a patch must have at least."""

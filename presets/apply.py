@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node
 
-from faig.files import replacing
+from faig.base.files import replacing
 
 FOLDER = Path(__file__).parent
 DEFAULT = "default"

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from faig.compute import ComputeParams, resolve
-from faig.params import load_params
-from faig.path import load_model
-from faig.prediction import PredictParams, pseudo_scores
-from faig.progress import track
-from faig.quadrature import quadrature
-from stages.cli import path_option, stage
-from stages.outputs import write_parquet
-from stages.prediction_crops import read_prediction_crops
+from faig.attribution.quadrature import quadrature
+from faig.base.compute import ComputeParams, resolve
+from faig.base.params import load_params
+from faig.base.progress import track
+from faig.experiments.loading import load_model
+from faig.experiments.prediction import PredictParams, pseudo_scores
+from stages.shared.cli import path_option, stage
+from stages.shared.outputs import write_parquet
+from stages.shared.prediction_crops import read_prediction_crops
 
 
 @stage

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from faig.params import PARAMS_FILE, check, read_params
+from faig.base.params import PARAMS_FILE, check, read_params
 from faig.pipeline import PipelineParams
-from stages.cli import path_option, stage
+from stages.shared.cli import path_option, stage
 
 
 @stage

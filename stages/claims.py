@@ -7,10 +7,10 @@ from typing import Any
 import click
 import pandas as pd
 
-from faig.claims import ClaimParams, judge
-from faig.params import Name, load_params
-from stages.cli import PATH, path_option, stage
-from stages.outputs import write_csv, write_json
+from faig.base.params import Name, load_params
+from faig.experiments.claims import ClaimParams, judge
+from stages.shared.cli import PATH, path_option, stage
+from stages.shared.outputs import write_csv, write_json
 
 
 @stage

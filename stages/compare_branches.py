@@ -5,17 +5,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from faig.branches import ONE, TWO, BranchesParams, add_branch, measure, num_flops, num_parameters, objective, summarize
-from faig.compute import ComputeParams, resolve
-from faig.crops import batches
-from faig.networks import load_network
-from faig.pairs import read_entries, split_pairs
-from faig.params import Scale, Seed, load_params
-from faig.seeds import derive_seed
-from faig.targets import TargetParams
-from faig.training import fit, l1
-from stages.cli import checkpoint_folder, delete_afterwards, path_option, stage
-from stages.outputs import write_json, write_parquet
+from faig.base.compute import ComputeParams, resolve
+from faig.base.params import Scale, Seed, load_params
+from faig.base.seeds import derive_seed
+from faig.data.crops import batches
+from faig.data.pairs import read_entries, split_pairs
+from faig.data.targets import TargetParams
+from faig.experiments.branches import (
+    ONE,
+    TWO,
+    BranchesParams,
+    add_branch,
+    measure,
+    num_flops,
+    num_parameters,
+    objective,
+    summarize,
+)
+from faig.networks.models import load_network
+from faig.networks.training import fit, l1
+from stages.shared.cli import checkpoint_folder, delete_afterwards, path_option, stage
+from stages.shared.outputs import write_json, write_parquet
 
 
 @stage

@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-from faig.compute import ComputeParams, resolve
-from faig.masking import mask
-from faig.pairs import list_pairs, split_pairs
-from faig.params import Seed, load_params
-from faig.patches import PatchSampler
-from faig.path import load_model
-from faig.prediction import PredictParams, evaluate, response
-from faig.progress import track
-from faig.rivals import RivalsParams, classify, train_classifier, trivial_features
-from faig.score_table import read_discovered
-from faig.seeds import derive_seed
-from stages.cli import path_option, stage
-from stages.outputs import write_json, write_parquet
-from stages.prediction_crops import read_prediction_crops
+from faig.base.compute import ComputeParams, resolve
+from faig.base.params import Seed, load_params
+from faig.base.progress import track
+from faig.base.seeds import derive_seed
+from faig.data.pairs import list_pairs, split_pairs
+from faig.data.patches import PatchSampler
+from faig.experiments.loading import load_model
+from faig.experiments.masking import mask
+from faig.experiments.prediction import PredictParams, evaluate, response
+from faig.experiments.rivals import RivalsParams, classify, train_classifier, trivial_features
+from faig.experiments.score_table import read_discovered
+from stages.shared.cli import path_option, stage
+from stages.shared.outputs import write_json, write_parquet
+from stages.shared.prediction_crops import read_prediction_crops
 
 TRIVIAL, CLASSIFIER = "trivial", "classifier"
 

@@ -5,15 +5,15 @@ from pathlib import Path
 import click
 import numpy as np
 
-from faig.agreement import AgreementParams, agreement, depth_profile, specialists
-from faig.filters import FilterIndex
-from faig.networks import load_network
-from faig.params import Name, Seed, load_params
-from faig.score_table import read_discovered
-from faig.seeds import derive_seed
-from faig.targets import TargetParams
-from stages.cli import path_option, stage
-from stages.outputs import write_json
+from faig.attribution.filters import FilterIndex
+from faig.base.params import Name, Seed, load_params
+from faig.base.seeds import derive_seed
+from faig.data.targets import TargetParams
+from faig.experiments.agreement import AgreementParams, agreement, depth_profile, specialists
+from faig.experiments.score_table import read_discovered
+from faig.networks.models import load_network
+from stages.shared.cli import path_option, stage
+from stages.shared.outputs import write_json
 
 
 @stage

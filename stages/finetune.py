@@ -5,17 +5,17 @@ from pathlib import Path
 
 import click
 
-from faig.compute import ComputeParams, resolve
-from faig.crops import batches
-from faig.networks import load_network, save_network
-from faig.pairs import read_entries, split_pairs
-from faig.params import load_params
-from faig.processes import process_group
-from faig.targets import TargetParams
-from faig.training import TrainingParams, mean_psnr
-from stages.cli import path_option, relaunched, stage
-from stages.fitting import fit_or_load
-from stages.outputs import write_csv, write_json
+from faig.base.compute import ComputeParams, resolve
+from faig.base.params import load_params
+from faig.base.processes import process_group
+from faig.data.crops import batches
+from faig.data.pairs import read_entries, split_pairs
+from faig.data.targets import TargetParams
+from faig.networks.models import load_network, save_network
+from faig.networks.training import TrainingParams, mean_psnr
+from stages.shared.cli import path_option, relaunched, stage
+from stages.shared.fitting import fit_or_load
+from stages.shared.outputs import write_csv, write_json
 
 
 @stage

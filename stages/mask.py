@@ -5,21 +5,21 @@ from pathlib import Path
 import click
 import numpy as np
 
-from faig.charts import selectivity_chart
-from faig.compute import ComputeParams, resolve
-from faig.crops import single
-from faig.masking import MaskParams, effects, measure, num_networks
-from faig.params import Ratio, Scale, Seed, load_params
-from faig.path import load_model
-from faig.pictures import masking_picture
-from faig.plots import layer_profile
-from faig.progress import Progress
-from faig.score_table import read_discovered
-from faig.seeds import derive_seed
-from faig.targets import TargetParams
-from stages.cli import path_option, stage
-from stages.inputs import read_test_inputs
-from stages.outputs import write_json, write_parquet
+from faig.base.compute import ComputeParams, resolve
+from faig.base.params import Ratio, Scale, Seed, load_params
+from faig.base.progress import Progress
+from faig.base.seeds import derive_seed
+from faig.data.crops import single
+from faig.data.targets import TargetParams
+from faig.experiments.loading import load_model
+from faig.experiments.masking import MaskParams, effects, measure, num_networks
+from faig.experiments.score_table import read_discovered
+from faig.figures.charts import selectivity_chart
+from faig.figures.pictures import masking_picture
+from faig.figures.plots import layer_profile
+from stages.shared.cli import path_option, stage
+from stages.shared.inputs import read_test_inputs
+from stages.shared.outputs import write_json, write_parquet
 
 
 @stage

@@ -4,20 +4,20 @@ from pathlib import Path
 
 import numpy as np
 
-from faig.charts import modulation_chart
-from faig.compute import ComputeParams, resolve
-from faig.crops import single
-from faig.modulation import ModulationParams, best_pair, curve_points, grid_points, measure, summarize
-from faig.params import Scale, Seed, load_params
-from faig.path import load_model
-from faig.pictures import modulation_picture
-from faig.progress import Progress
-from faig.score_table import read_discovered
-from faig.seeds import derive_seed
-from faig.targets import TargetParams
-from stages.cli import path_option, stage
-from stages.inputs import read_test_inputs
-from stages.outputs import write_json, write_parquet
+from faig.base.compute import ComputeParams, resolve
+from faig.base.params import Scale, Seed, load_params
+from faig.base.progress import Progress
+from faig.base.seeds import derive_seed
+from faig.data.crops import single
+from faig.data.targets import TargetParams
+from faig.experiments.loading import load_model
+from faig.experiments.modulation import ModulationParams, best_pair, curve_points, grid_points, measure, summarize
+from faig.experiments.score_table import read_discovered
+from faig.figures.charts import modulation_chart
+from faig.figures.pictures import modulation_picture
+from stages.shared.cli import path_option, stage
+from stages.shared.inputs import read_test_inputs
+from stages.shared.outputs import write_json, write_parquet
 
 
 @stage

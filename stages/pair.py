@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from faig.pairs import list_pairs, write_entries
-from faig.params import load_params
-from faig.targets import TargetParams
-from stages.cli import path_option, stage
+from faig.base.params import load_params
+from faig.data.pairs import list_pairs, write_entries
+from faig.data.targets import TargetParams
+from stages.shared.cli import path_option, stage
 
 
 @stage

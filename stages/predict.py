@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from faig.compute import ComputeParams, resolve
-from faig.masking import mask
-from faig.params import Ratio, load_params
-from faig.path import load_model
-from faig.prediction import PredictParams, evaluate, overlap, response
-from faig.score_table import read_discovered
-from stages.cli import path_option, stage
-from stages.outputs import write_csv, write_json, write_parquet
-from stages.prediction_crops import read_prediction_crops
+from faig.base.compute import ComputeParams, resolve
+from faig.base.params import Ratio, load_params
+from faig.experiments.loading import load_model
+from faig.experiments.masking import mask
+from faig.experiments.prediction import PredictParams, evaluate, overlap, response
+from faig.experiments.score_table import read_discovered
+from stages.shared.cli import path_option, stage
+from stages.shared.outputs import write_csv, write_json, write_parquet
+from stages.shared.prediction_crops import read_prediction_crops
 
 
 @stage

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from faig.files import complete_folder
-from faig.images import is_image, write_png
-from faig.params import Count, Scale, Seed, load_params
-from faig.photographs import SPLITS, DatasetParams, Source, download, list_sources, make_images, require_disjoint
-from faig.workers import for_each
-from stages.cli import path_option, stage
+from faig.base.files import complete_folder
+from faig.base.params import Count, Scale, Seed, load_params
+from faig.base.workers import for_each
+from faig.data.images import is_image, write_png
+from faig.data.photographs import SPLITS, DatasetParams, Source, download, list_sources, make_images, require_disjoint
+from stages.shared.cli import path_option, stage
 
 
 @stage

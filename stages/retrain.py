@@ -6,19 +6,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from faig.charts import retraining_chart
-from faig.compute import ComputeParams, resolve
-from faig.crops import batches
-from faig.networks import load_network
-from faig.pairs import read_entries, split_pairs
-from faig.params import Scale, Seed, load_params
-from faig.path import load_model
-from faig.retraining import RetrainParams, measure, summarize, train_only, trained_variants, untrained
-from faig.score_table import read_discovered
-from faig.seeds import derive_seed
-from faig.training import fit
-from stages.cli import checkpoint_folder, delete_afterwards, path_option, stage
-from stages.outputs import write_json, write_parquet
+from faig.base.compute import ComputeParams, resolve
+from faig.base.params import Scale, Seed, load_params
+from faig.base.seeds import derive_seed
+from faig.data.crops import batches
+from faig.data.pairs import read_entries, split_pairs
+from faig.experiments.loading import load_model
+from faig.experiments.retraining import RetrainParams, measure, summarize, train_only, trained_variants, untrained
+from faig.experiments.score_table import read_discovered
+from faig.figures.charts import retraining_chart
+from faig.networks.models import load_network
+from faig.networks.training import fit
+from stages.shared.cli import checkpoint_folder, delete_afterwards, path_option, stage
+from stages.shared.outputs import write_json, write_parquet
 
 
 @stage

@@ -8,21 +8,20 @@ from pathlib import Path
 import click
 import numpy as np
 
-from faig.attribution import ScoreParams
-from faig.compute import ComputeParams, resolve
-from faig.crops import choose_crops, cut
-from faig.pairs import read_entries, split_pairs
-from faig.params import Seed, load_params
-from faig.path import load_model
-from faig.processes import process_group
-from faig.progress import Progress
-from faig.resuming import Store
-from faig.score_table import write_scores
-from faig.scoring import detour, num_passes, score_filters, summarize
-from faig.seeds import derive_seed
-from faig.targets import TargetParams
-from stages.cli import checkpoint_folder, delete_afterwards, path_option, relaunched, stage
-from stages.outputs import write_json
+from faig.base.compute import ComputeParams, resolve
+from faig.base.params import Seed, load_params
+from faig.base.processes import process_group
+from faig.base.progress import Progress
+from faig.base.resuming import Store
+from faig.base.seeds import derive_seed
+from faig.data.crops import choose_crops, cut
+from faig.data.pairs import read_entries, split_pairs
+from faig.data.targets import TargetParams
+from faig.experiments.loading import load_model
+from faig.experiments.score_table import write_scores
+from faig.experiments.scoring import ScoreParams, detour, num_passes, score_filters, summarize
+from stages.shared.cli import checkpoint_folder, delete_afterwards, path_option, relaunched, stage
+from stages.shared.outputs import write_json
 
 
 @stage

@@ -6,20 +6,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from faig.charts import severity_chart
-from faig.compute import ComputeParams, resolve
-from faig.images import list_images, read_image
-from faig.masking import mask
-from faig.params import Scale, Seed, load_params
-from faig.path import load_model
-from faig.prediction import response
-from faig.progress import track
-from faig.score_table import read_discovered
-from faig.seeds import derive_seed
-from faig.severity import SeverityParams, at_level, degraded, summarize, trained_level
-from faig.tensors import to_tensor
-from stages.cli import path_option, stage
-from stages.outputs import write_json, write_parquet
+from faig.base.compute import ComputeParams, resolve
+from faig.base.params import Scale, Seed, load_params
+from faig.base.progress import track
+from faig.base.seeds import derive_seed
+from faig.data.images import list_images, read_image
+from faig.data.tensors import to_tensor
+from faig.experiments.loading import load_model
+from faig.experiments.masking import mask
+from faig.experiments.prediction import response
+from faig.experiments.score_table import read_discovered
+from faig.experiments.severity import SeverityParams, at_level, degraded, summarize, trained_level
+from faig.figures.charts import severity_chart
+from stages.shared.cli import path_option, stage
+from stages.shared.outputs import write_json, write_parquet
 
 
 @stage

@@ -15,12 +15,12 @@ from typing import Any
 
 import click
 
-from faig.files import replacing
-from faig.params import Name, load_params
-from faig.photographs import DatasetParams, digests_of_photographs
-from faig.pretrained import find_weights, published_digests
-from stages.cli import PATH, path_option, stage
-from stages.imports import list_imports
+from faig.base.files import replacing
+from faig.base.params import Name, load_params
+from faig.data.photographs import DatasetParams, digests_of_photographs
+from faig.networks.pretrained import find_weights, published_digests
+from stages.shared.cli import PATH, path_option, stage
+from stages.shared.imports import list_imports
 
 
 @stage

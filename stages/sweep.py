@@ -6,18 +6,18 @@ import click
 import numpy as np
 import pandas as pd
 
-from faig.compute import ComputeParams, resolve
-from faig.masking import MaskParams, SweepParams, effects, measure, num_networks
-from faig.params import Scale, Seed, load_params
-from faig.path import load_model
-from faig.plots import ratio_curves
-from faig.progress import Progress
-from faig.score_table import read_discovered
-from faig.seeds import derive_seed
-from faig.targets import TargetParams
-from stages.cli import path_option, stage
-from stages.inputs import read_test_inputs
-from stages.outputs import write_csv
+from faig.base.compute import ComputeParams, resolve
+from faig.base.params import Scale, Seed, load_params
+from faig.base.progress import Progress
+from faig.base.seeds import derive_seed
+from faig.data.targets import TargetParams
+from faig.experiments.loading import load_model
+from faig.experiments.masking import MaskParams, SweepParams, effects, measure, num_networks
+from faig.experiments.score_table import read_discovered
+from faig.figures.plots import ratio_curves
+from stages.shared.cli import path_option, stage
+from stages.shared.inputs import read_test_inputs
+from stages.shared.outputs import write_csv
 
 
 @stage

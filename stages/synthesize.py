@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
-from faig.degradation import degrade, image_generator, parse_operations
-from faig.files import complete_folder
-from faig.images import list_images, read_image, write_png
-from faig.params import Count, Scale, Seed, load_params
-from faig.workers import for_each
-from stages.cli import path_option, stage
+from faig.base.files import complete_folder
+from faig.base.params import Count, Scale, Seed, load_params
+from faig.base.workers import for_each
+from faig.data.degradation import degrade, image_generator, parse_operations
+from faig.data.images import list_images, read_image, write_png
+from stages.shared.cli import path_option, stage
 
 
 @stage

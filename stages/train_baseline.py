@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-from faig.compute import ComputeParams, resolve
-from faig.crops import batches
-from faig.networks import NetworkChoice, NetworkSpec, build_network, save_network
-from faig.pairs import list_pairs, split_pairs
-from faig.params import Scale, Seed, load_params
-from faig.processes import process_group
-from faig.seeds import derive_seed
-from faig.targets import CLEAN
-from faig.training import TrainingParams, mean_psnr
-from stages.cli import path_option, relaunched, stage
-from stages.fitting import fit_or_load
-from stages.outputs import write_csv, write_json
+from faig.base.compute import ComputeParams, resolve
+from faig.base.params import Scale, Seed, load_params
+from faig.base.processes import process_group
+from faig.base.seeds import derive_seed
+from faig.data.crops import batches
+from faig.data.pairs import list_pairs, split_pairs
+from faig.data.targets import CLEAN
+from faig.networks.models import NetworkChoice, NetworkSpec, build_network, save_network
+from faig.networks.training import TrainingParams, mean_psnr
+from stages.shared.cli import path_option, relaunched, stage
+from stages.shared.fitting import fit_or_load
+from stages.shared.outputs import write_csv, write_json
 
 
 @stage

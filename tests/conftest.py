@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from faig.compute import Compute
-from faig.networks import NetworkParams, NetworkSpec, build_network
-from faig.path import PathModel
+from faig.attribution.path import PathModel
+from faig.base.compute import Compute
+from faig.networks.models import NetworkParams, NetworkSpec, build_network
 
 ROOT = Path(__file__).parents[1]
 CPU = Compute(device=torch.device("cpu"), precision="fp32")

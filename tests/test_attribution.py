@@ -8,7 +8,7 @@ from conftest import CPU, TINY
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from faig.attribution import (
+from faig.attribution.engine import (
     Attribution,
     attribute,
     barrier,
@@ -21,10 +21,10 @@ from faig.attribution import (
     taylor,
     weight_change,
 )
-from faig.compute import Compute
-from faig.networks import build_network
-from faig.path import PathModel
-from faig.quadrature import END_POINT, QuadratureParams, quadrature
+from faig.attribution.path import PathModel
+from faig.attribution.quadrature import END_POINT, QuadratureParams, quadrature
+from faig.base.compute import Compute
+from faig.networks.models import build_network
 
 
 def test_the_path_runs_from_baseline_to_target_straight(model):

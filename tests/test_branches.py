@@ -8,7 +8,13 @@ from conftest import CPU
 from torch import nn
 from torch.nn import functional
 
-from faig.branches import (
+from faig.base.params import check
+from faig.data.crops import Batch
+from faig.data.pairs import Pair
+from faig.data.patches import PatchSampler
+from faig.data.quality import psnr
+from faig.data.tensors import detail
+from faig.experiments.branches import (
     DETAIL_GAIN,
     ONE,
     TWO,
@@ -22,14 +28,8 @@ from faig.branches import (
     objective,
     summarize,
 )
-from faig.crops import Batch
-from faig.networks import NetworkParams, NetworkSpec, build_network
-from faig.pairs import Pair
-from faig.params import check
-from faig.patches import PatchSampler
-from faig.quality import psnr
-from faig.tensors import detail
-from faig.training import start, step
+from faig.networks.models import NetworkParams, NetworkSpec, build_network
+from faig.networks.training import start, step
 
 TRAINING = {
     "iterations": 2, "batch_size": 4, "patch_size": 16, "learning_rate": 0.01, "schedule": "one_cycle", "warmup": 0.0,

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from faig.charts import selectivity_chart, severity_chart
+from faig.figures.charts import selectivity_chart, severity_chart
 
 EFFECTS = {
     "blur": {"lost_db": {"blur": 2.0, "clean": -0.1, "noise": 0.5}, "lost_share": {"blur": 1.0, "noise": 0.1}},

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 from scipy import stats
 
-from faig.claims import ClaimParams, judge, look_up, over_seeds
-from faig.params import ParamsError, check
+from faig.base.params import ParamsError, check
+from faig.experiments.claims import ClaimParams, judge, look_up, over_seeds
 from stages.claims import main
 
 METRICS = {

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from faig.compute import Compute, ComputeParams, has_native_bf16, resolve
-from faig.networks import NetworkParams, NetworkSpec, build_network
+from faig.base.compute import Compute, ComputeParams, has_native_bf16, resolve
+from faig.networks.models import NetworkParams, NetworkSpec, build_network
 
 
 def params(**values):

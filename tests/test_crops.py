@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from faig.crops import Crop, CropParams, batches, choose_crops, cut, single
-from faig.dead_leaves import PREFIX
-from faig.degradation import area
-from faig.pairs import Pair
+from faig.data.crops import Crop, CropParams, batches, choose_crops, cut, single
+from faig.data.dead_leaves import PREFIX
+from faig.data.degradation import area
+from faig.data.pairs import Pair
 
 SHAPES = {"brick": (48, 32), "coins": (24, 24), "moon": (32, 40), f"{PREFIX}000": (64, 64)}
 

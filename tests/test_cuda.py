@@ -8,20 +8,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from faig import training
-from faig.attribution import faig
-from faig.branches import add_branch, objective
-from faig.compute import Compute, ComputeParams, resolve
-from faig.cuda_graph import WARM_UP, Recorded
-from faig.degradation import area
-from faig.filters import FilterIndex
-from faig.networks import NetworkParams, NetworkSpec, build_network
-from faig.pairs import Pair
-from faig.patches import PatchSampler
-from faig.path import PathModel
-from faig.quadrature import QuadratureParams
-from faig.retraining import train_only
-from faig.training import TrainingParams, start, step, train
+from faig.attribution.engine import faig
+from faig.attribution.filters import FilterIndex
+from faig.attribution.path import PathModel
+from faig.attribution.quadrature import QuadratureParams
+from faig.base.compute import Compute, ComputeParams, resolve
+from faig.data.degradation import area
+from faig.data.pairs import Pair
+from faig.data.patches import PatchSampler
+from faig.experiments.branches import add_branch, objective
+from faig.experiments.retraining import train_only
+from faig.networks import training
+from faig.networks.cuda_graph import WARM_UP, Recorded
+from faig.networks.models import NetworkParams, NetworkSpec, build_network
+from faig.networks.training import TrainingParams, start, step, train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 

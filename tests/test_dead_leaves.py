@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from faig import dead_leaves as module
-from faig.dead_leaves import PREFIX, DeadLeavesParams, dead_leaves, dead_leaves_names
-from faig.params import ParamsError, check
+from faig.base.params import ParamsError, check
+from faig.data import dead_leaves as module
+from faig.data.dead_leaves import PREFIX, DeadLeavesParams, dead_leaves, dead_leaves_names
 
 VALUES: dict[str, Any] = {
     "num_images": 3,

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from faig.degradation import (
+from faig.base.params import ParamsError
+from faig.data.degradation import (
     DOWNSAMPLE,
     DOWNSAMPLING,
     OPERATIONS,
@@ -27,7 +28,6 @@ from faig.degradation import (
     parse_operations,
     to_8bit,
 )
-from faig.params import ParamsError
 
 SCALES = (2, 3, 4)
 EXTREMES = np.random.default_rng(0).choice(np.array([0, 1, 128, 254, 255], np.uint8), size=(24, 36, 3))

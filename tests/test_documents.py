@@ -12,13 +12,13 @@ import pytest
 from conftest import ROOT
 from ruamel.yaml import YAML
 
-from faig.images import read_image, write_png
+from faig.data.images import read_image, write_png
 from presets.apply import apply_preset
 from tools import reference
 from tools.documents import DOCUMENTS
 from tools.tables import judged, render, share, table
 
-RESULTS = [*DOCUMENTS, "params.yaml", "metrics", "plots", "benchmarks/results", "results"]
+RESULTS = [*DOCUMENTS, "params.yaml", "metrics", "plots", "benchmarks", "published"]
 
 
 def as_committed(folder: Path) -> Path:
@@ -58,7 +58,7 @@ def test_a_table_that_nothing_makes_and_one_that_is_missing_are_refused():
 @pytest.mark.parametrize("kept", ["metrics/finetune", "metrics", ""])
 def test_a_run_of_some_stages_has_fewer_rows(tmp_path: Path, kept: str):
     """Every table is made of what there is: the trainings alone, all metrics, or all of a run."""
-    folder = as_committed(tmp_path / "all") / "results/net/set"
+    folder = as_committed(tmp_path / "all") / "published/net/runs/set"
     for name in ("params.yaml", "metrics", "plots"):
         if name in ("params.yaml", kept) or not kept:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def test_a_run_of_some_stages_has_fewer_rows(tmp_path: Path, kept: str):
 
 
 def test_gains_too_small_for_shares_are_left_out(tmp_path: Path):
-    folder = tmp_path / "results/net/set"
+    folder = tmp_path / "published/net/runs/set"
     (folder / "plots/ratios").mkdir(parents=True)
     (folder / "run.json").write_text("{}")
     head = "method,degradation,ratio,removed,removed_low,removed_high,collateral"
@@ -115,7 +115,7 @@ def test_a_verdict_comes_with_value_interval_and_threshold():
 
 
 def test_measured_presets_are_the_presets_as_they_are():
-    found = json.loads((ROOT / "benchmarks/results/presets.json").read_text())["presets"]
+    found = json.loads((ROOT / "benchmarks/studies/results/presets.json").read_text())["presets"]
     text = (ROOT / "params.yaml").read_text()
     for name, values in found.items():
         params = YAML(typ="safe", pure=True).load(apply_preset(name, text))
@@ -126,7 +126,7 @@ def test_measured_presets_are_the_presets_as_they_are():
 def test_the_example_with_published_weights_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     [example] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/reference.md").read_text(encoding="utf-8"), re.DOTALL)
     monkeypatch.chdir(tmp_path)
-    for name in ("weights", "results"):
+    for name in ("published",):
         Path(name).symlink_to(ROOT / name)
     write_png(Path("photograph.png"), np.random.default_rng(0).integers(0, 256, (16, 12, 3), dtype=np.uint8))
     exec(example, {})

@@ -17,9 +17,9 @@ import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
-from faig import downloads
-from faig.downloads import CHUNK, PAUSES, ArchiveParams, fetch, unpack
-from faig.params import ParamsError, check
+from faig.base.params import ParamsError, check
+from faig.data import downloads
+from faig.data.downloads import CHUNK, PAUSES, ArchiveParams, fetch, unpack
 from stages.prepare import main as prepare
 from stages.survey import main as survey
 

@@ -3,8 +3,9 @@ import pytest
 import torch
 from torch import nn
 
-from faig.filters import ALL_INPUTS, FilterIndex, Layer, discovered, num_discovered
-from faig.networks import NETWORKS
+from faig.attribution.filters import ALL_INPUTS, FilterIndex, Layer
+from faig.base.ranking import discovered, num_discovered
+from faig.networks.models import NETWORKS
 
 INDEX = FilterIndex((Layer("a", "a.weight", 2, 3), Layer("b", "b.weight", 4, 2)))  # 6 + 8 filters
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from faig.images import read_image
-from faig.networks import load_network
-from faig.pairs import read_entries
-from faig.params import read_params
-from faig.resuming import Store
-from faig.score_table import read_discovered
+from faig.base.params import read_params
+from faig.base.resuming import Store
+from faig.data.images import read_image
+from faig.data.pairs import read_entries
+from faig.experiments.score_table import read_discovered
+from faig.networks.models import load_network
 
 SECONDS = 2.0
 

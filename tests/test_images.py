@@ -14,9 +14,9 @@ import tifffile
 import torch
 from PIL import Image
 
-from faig import images
-from faig.images import crop_to_multiple, decode_image, list_images, read_image, write_png
-from faig.tensors import to_image, to_tensor
+from faig.data import images
+from faig.data.images import crop_to_multiple, decode_image, list_images, read_image, write_png
+from faig.data.tensors import to_image, to_tensor
 
 GRAY = np.random.default_rng(0).integers(256, size=(12, 18), dtype=np.uint8)
 RGB = np.stack([GRAY, 255 - GRAY, GRAY // 3], axis=2)

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 import torch
 
-from faig.crops import Batch
-from faig.masking import MaskParams, effects, mask, measure, num_networks
-from faig.quality import gradient_distance, psnr, ssim
-from faig.score_table import Key
+from faig.data.crops import Batch
+from faig.data.quality import gradient_distance, psnr, ssim
+from faig.experiments.masking import MaskParams, effects, mask, measure, num_networks
+from faig.experiments.score_table import Key
 
 PARAMS = MaskParams(num_resamples=200, level=0.95, min_gain=0.5, picture=0)
 

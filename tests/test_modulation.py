@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
-from faig.crops import Batch
-from faig.masking import mask
-from faig.modulation import (
+from faig.base.params import ParamsError, check
+from faig.data.crops import Batch
+from faig.data.quality import psnr
+from faig.experiments.masking import mask
+from faig.experiments.modulation import (
     ModulationParams,
     best_pair,
     curve_points,
@@ -16,8 +18,6 @@ from faig.modulation import (
     modulate,
     summarize,
 )
-from faig.params import ParamsError, check
-from faig.quality import psnr
 
 VALUES = {
     "target": "blind",

@@ -6,8 +6,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from faig.filters import FilterIndex
-from faig.networks import NETWORKS, NetworkParams, NetworkSpec, build_network, load_network, save_network
+from faig.attribution.filters import FilterIndex
+from faig.networks.models import NETWORKS, NetworkParams, NetworkSpec, build_network, load_network, save_network
 
 
 def spec(name: Any = "srresnet", width=4, depth=1, scale=2):

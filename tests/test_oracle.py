@@ -7,12 +7,13 @@ import pytest
 from click.testing import CliRunner
 from conftest import CPU, ROOT, TINY
 
-from faig.attribution import discriminate, faig
-from faig.filters import discovered
-from faig.networks import save_network
-from faig.path import PathModel, load_model
-from faig.quadrature import quadrature
-from faig.tensors import to_tensor
+from faig.attribution.engine import discriminate, faig
+from faig.attribution.path import PathModel
+from faig.attribution.quadrature import quadrature
+from faig.base.ranking import discovered
+from faig.data.tensors import to_tensor
+from faig.experiments.loading import load_model
+from faig.networks.models import save_network
 from tools.oracle import authors_scores, inputs, main
 from tools.tables import read_yaml
 
@@ -22,7 +23,7 @@ GOLDEN = sorted((ROOT / "tests/golden").glob("*.npz"))
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_the_engine_agrees_with_the_authors_procedure(path: Path):
     """Of the top 1 %, 99 %: with 12 nodes the same filters as with 8."""
-    weights = ROOT / "weights" / path.stem
+    weights = ROOT / "published" / path.stem / "weights"
     model = load_model(weights / "baseline.safetensors", weights / "blind.safetensors", CPU)
     with np.load(path) as golden:
         assert len(golden["hr"]) >= 4
@@ -72,5 +73,5 @@ def test_weights_that_are_not_published_are_refused(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main, ["other"])
     assert result.exit_code == 1
-    assert "results/other has no run that trained weights" in result.output
+    assert "published/other has no run that trained weights" in result.output
     assert not list(tmp_path.iterdir())

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from faig.images import write_png
-from faig.memory import free_memory
-from faig.pairs import PairEntry, list_pairs, read_entries, read_pairs, sha256, split_pairs, write_entries
+from faig.base.memory import free_memory
+from faig.data.images import write_png
+from faig.data.pairs import PairEntry, list_pairs, read_entries, read_pairs, sha256, split_pairs, write_entries
 
 DEGRADATIONS = ["clean", "blur"]
 NAMES = {"train": ["brick", "coins"], "test": ["astronaut"]}
@@ -141,12 +141,12 @@ def test_images_that_would_not_fit_into_memory_are_refused_before_they_are_read(
 ):
     entries = list_pairs(*folders, DEGRADATIONS)
     needed = 3 * (3 * 8 * 12 + 6 * 4 * 6)
-    monkeypatch.setattr("faig.memory.free_memory", lambda: needed)
+    monkeypatch.setattr("faig.base.memory.free_memory", lambda: needed)
     assert len(read_pairs(entries, *folders)) == len(entries)
-    monkeypatch.setattr("faig.memory.free_memory", lambda: needed - 1)
+    monkeypatch.setattr("faig.base.memory.free_memory", lambda: needed - 1)
     with pytest.raises(ValueError, match=r"9 decoded images need 0\.0 GiB of memory.*dataset\.limit"):
         read_pairs(entries, *folders)
-    monkeypatch.setattr("faig.memory.free_memory", lambda: 2 * needed - 1)
+    monkeypatch.setattr("faig.base.memory.free_memory", lambda: 2 * needed - 1)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # both of which read them
     with pytest.raises(ValueError, match="9 decoded images in 2 processes need"):
         read_pairs(entries, *folders)
@@ -154,8 +154,8 @@ def test_images_that_would_not_fit_into_memory_are_refused_before_they_are_read(
 
 @pytest.mark.parametrize(("limit", "expected"), [("max", 1000), ("500", 400), ("50", 0), (None, 1000)])
 def test_a_container_s_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str | None, expected: int):
-    monkeypatch.setattr("faig.memory.CGROUP", tmp_path)
-    monkeypatch.setattr("faig.memory.psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
+    monkeypatch.setattr("faig.base.memory.CGROUP", tmp_path)
+    monkeypatch.setattr("faig.base.memory.psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
     if limit is not None:
         (tmp_path / "memory.max").write_text(f"{limit}\n")
         (tmp_path / "memory.current").write_text("150\n")

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from faig.networks import NetworkParams
-from faig.params import (
+from faig.base.params import (
     Count,
     Name,
     ParamsError,
@@ -24,8 +23,9 @@ from faig.params import (
     settings,
     unchanged_params,
 )
+from faig.networks.models import NetworkParams
+from faig.networks.training import TrainingParams
 from faig.pipeline import PipelineParams
-from faig.training import TrainingParams
 
 ROOT = Path(__file__).parents[1]
 COMMITTED = read_params(ROOT / "params.yaml")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from faig.degradation import area
-from faig.pairs import Pair
-from faig.patches import PatchSampler
-from faig.processes import ALONE, Group
+from faig.base.processes import ALONE, Group
+from faig.data.degradation import area
+from faig.data.pairs import Pair
+from faig.data.patches import PatchSampler
 
 
 def random_pair(name: str, degradation: str, *, height: int = 24, width: int = 36, scale: int = 2) -> Pair:

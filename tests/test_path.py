@@ -5,11 +5,12 @@ import torch
 from conftest import CPU, TINY
 from torch import Tensor, nn
 
-from faig.attribution import faig
-from faig.compute import Compute
-from faig.networks import NetworkParams, NetworkSpec, build_network, save_network
-from faig.path import PathModel, load_model
-from faig.quadrature import quadrature
+from faig.attribution.engine import faig
+from faig.attribution.path import PathModel
+from faig.attribution.quadrature import quadrature
+from faig.base.compute import Compute
+from faig.experiments.loading import load_model
+from faig.networks.models import NetworkParams, NetworkSpec, build_network, save_network
 
 
 def test_weights_of_different_networks_are_refused(model):

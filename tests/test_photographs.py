@@ -16,11 +16,11 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from ruamel.yaml import YAML
 
-from faig.dead_leaves import PREFIX
-from faig.degradation import degrade, image_generator, parse_operations
-from faig.images import read_image, write_png
-from faig.params import ParamsError, check
-from faig.photographs import (
+from faig.base.params import ParamsError, check
+from faig.data.dead_leaves import PREFIX
+from faig.data.degradation import degrade, image_generator, parse_operations
+from faig.data.images import read_image, write_png
+from faig.data.photographs import (
     SPLITS,
     TEST_FILES,
     TRAIN_FILES,

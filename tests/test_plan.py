@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import ROOT
 
-from faig.params import check, read_params
+from faig.base.params import check, read_params
 from faig.pipeline import PipelineParams
 from presets.apply import apply_preset
 from tools.plan import DIV2K_NUMBERS, DIV2K_SIZE, Estimate, Rates, disk, estimate, main, photographs

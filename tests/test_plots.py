@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib import image as matplotlib_image
 
-from faig.plots import COLOURS, colours_of, image_grid, label_of, layer_profile, ratio_curves, training_curves
+from faig.figures.plots import COLOURS, colours_of, image_grid, label_of, layer_profile, ratio_curves, training_curves
 
 
 def picture(height, width, seed):

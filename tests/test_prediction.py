@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 import torch
 
-from faig.attribution import faig
-from faig.compute import Compute
-from faig.crops import CropParams
-from faig.masking import mask
-from faig.networks import NetworkParams, NetworkSpec, build_network
-from faig.path import PathModel
-from faig.prediction import (
+from faig.attribution.engine import faig
+from faig.attribution.path import PathModel
+from faig.attribution.quadrature import quadrature
+from faig.base.compute import Compute
+from faig.data.crops import CropParams
+from faig.data.tensors import detail
+from faig.experiments.masking import mask
+from faig.experiments.prediction import (
     LabelledCrop,
     PredictParams,
     evaluate,
@@ -24,8 +25,7 @@ from faig.prediction import (
     pseudo_scores,
     response,
 )
-from faig.quadrature import quadrature
-from faig.tensors import detail
+from faig.networks.models import NetworkParams, NetworkSpec, build_network
 
 CLASSES: tuple[str, ...] = ("clean", "blur", "noise", "blur_noise")
 CENTRES: dict[str, tuple[float, float]] = {

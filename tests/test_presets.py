@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
-from faig.params import check
+from faig.base.params import check
 from faig.pipeline import PipelineParams
 from presets.apply import DEFAULT, FOLDER, apply_preset, find_removals, main, overlay, preset_names
 

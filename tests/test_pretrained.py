@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from faig.images import write_png
-from faig.networks import NetworkParams, NetworkSpec, build_network, load_pretrained, save_network
-from faig.pairs import list_pairs, write_entries
-from faig.pretrained import SUMS, find_weights, published_digests
-from faig.training import CURVE
+from faig.data.images import write_png
+from faig.data.pairs import list_pairs, write_entries
+from faig.networks.models import NetworkParams, NetworkSpec, build_network, load_pretrained, save_network
+from faig.networks.pretrained import SUMS, find_weights, published_digests
+from faig.networks.training import CURVE
 from presets.apply import overlay
 from stages.finetune import main as finetune
 from stages.survey import main as survey
@@ -184,7 +184,9 @@ def test_the_survey_lists_what_is_to_be_taken(project: Path):
 # What this project publishes
 
 
-@pytest.mark.parametrize("folder", sorted((ROOT / "weights").glob("*/")), ids=lambda folder: folder.name)
+@pytest.mark.parametrize(
+    "folder", sorted((ROOT / "published").glob("*/weights")), ids=lambda folder: folder.parent.name
+)
 def test_the_project_s_own_weights_are_whole_small_and_described(folder: Path):
     digests = published_digests(folder)
     assert set(digests) == {"baseline.safetensors", "blind.safetensors"}
@@ -195,4 +197,4 @@ def test_the_project_s_own_weights_are_whole_small_and_described(folder: Path):
         assert path is not None
         assert path.stat().st_size <= MOST
         assert f"{digest}  {name}" in card
-    assert list((ROOT / "results" / folder.name).glob("*/metrics/finetune/blind.json"))
+    assert list((folder.parent / "runs").glob("*/metrics/finetune/blind.json"))

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from faig.processes import Group, process_group
-from stages.cli import relaunched
+from faig.base.processes import Group, process_group
+from stages.shared.cli import relaunched
 
 ROOT = Path(__file__).parents[1]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -20,15 +20,15 @@ SCRIPT = """
 import sys
 import numpy as np, torch
 from conftest import TINY, noise
-from faig.attribution import ScoreParams
-from faig.compute import Compute
-from faig.crops import CropParams
-from faig.networks import build_network
-from faig.path import PathModel
-from faig.processes import process_group
-from faig.quadrature import QuadratureParams
-from faig.scoring import score_filters
-from faig.targets import TargetParams
+from faig.experiments.scoring import ScoreParams
+from faig.base.compute import Compute
+from faig.data.crops import CropParams
+from faig.networks.models import build_network
+from faig.attribution.path import PathModel
+from faig.base.processes import process_group
+from faig.attribution.quadrature import QuadratureParams
+from faig.experiments.scoring import score_filters
+from faig.data.targets import TargetParams
 
 compute = Compute(torch.device("cpu"), "fp32")
 crops = CropParams(num=1, size=16)
@@ -58,11 +58,11 @@ import itertools, os, sys
 from pathlib import Path
 import numpy as np, torch
 from conftest import TINY
-from faig.compute import Compute
-from faig.networks import build_network
-from faig.pairs import Pair
-from faig.processes import process_group
-from faig.training import TrainingParams, fit
+from faig.base.compute import Compute
+from faig.networks.models import build_network
+from faig.data.pairs import Pair
+from faig.base.processes import process_group
+from faig.networks.training import TrainingParams, fit
 
 output, mode = Path(sys.argv[1]), sys.argv[2]
 generator = np.random.default_rng(0)

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from faig.progress import Progress, format_duration, format_rate, track
+from faig.base.progress import Progress, format_duration, format_rate, track
 
 
 class Clock:

@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner
 from conftest import ROOT, TINY
 
-from faig.dead_leaves import PREFIX
-from faig.networks import build_network, load_network, save_network
-from faig.pretrained import find_weights
+from faig.data.dead_leaves import PREFIX
+from faig.networks.models import build_network, load_network, save_network
+from faig.networks.pretrained import find_weights
 from presets.apply import overlay
 from tools import publish
 from tools.publish import main
@@ -67,7 +67,7 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def take_published() -> None:
     path = Path("params.yaml")
-    path.write_text(overlay(path.read_text(), "network: {pretrained: weights/tiny}", source="test"))
+    path.write_text(overlay(path.read_text(), "network: {pretrained: published/tiny/weights}", source="test"))
 
 
 def published(test: str, to: Path) -> Any:
@@ -80,7 +80,7 @@ def published(test: str, to: Path) -> Any:
 def test_results_are_copied_and_the_best_tenth_of_each_ranking(finished: Path):
     to = finished.parent / "to"
     assert published("A", to).exit_code == 0
-    folder = to / "results/tiny/A"
+    folder = to / "published/tiny/runs/A"
     for name in (
         "params.yaml",
         "metrics/finetune/blind.json",
@@ -105,7 +105,7 @@ def test_published_weights_are_those_of_the_run_and_verified(finished: Path):
     to = finished.parent / "to"
     assert published("A", to).exit_code == 0
     for name in ("baseline", "blind"):
-        path = find_weights(to / "weights/tiny", name)
+        path = find_weights(to / "published/tiny/weights", name)
         assert path is not None
         assert path.read_bytes() == Path(f"data/networks/{name}.safetensors").read_bytes()
         assert load_network(path)[1] == TINY
@@ -114,17 +114,17 @@ def test_published_weights_are_those_of_the_run_and_verified(finished: Path):
 def test_the_card_has_a_row_per_test_set_and_the_weights_stay(finished: Path):
     to = finished.parent / "to"
     assert published("A", to).exit_code == 0
-    first = (to / "weights/tiny/README.md").read_text()
+    first = (to / "published/tiny/weights/README.md").read_text()
     assert "| A | blur | 28.00 | 31.23 | +3.23 |" in first
     assert "Noise, free for all." in first
     assert "2 photographs to train on, 1 dead-leaves images to train on, 1 test images" in first
-    weights = (to / "weights/tiny/blind.safetensors").read_bytes()
+    weights = (to / "published/tiny/weights/blind.safetensors").read_bytes()
     take_published()
     assert published("B", to).exit_code == 0
-    second = (to / "weights/tiny/README.md").read_text()
+    second = (to / "published/tiny/weights/README.md").read_text()
     assert "| A | blur |" in second
     assert "| B | blur |" in second
-    assert (to / "weights/tiny/blind.safetensors").read_bytes() == weights
+    assert (to / "published/tiny/weights/blind.safetensors").read_bytes() == weights
 
 
 PIPELINE = """
@@ -173,15 +173,15 @@ def test_what_is_out_of_date_is_left_out_but_never_taken_away(finished: Path, mo
     to = finished.parent / "to"
     monkeypatch.setattr(publish, "current_stages", lambda: without("plots/ratios/blind.csv"))
     assert published("A", to).exit_code == 0
-    assert not (to / "results/tiny/A/plots/ratios").exists()
+    assert not (to / "published/tiny/runs/A/plots/ratios").exists()
     monkeypatch.setattr(publish, "current_stages", all_stages)
     assert published("A", to).exit_code == 0
     before = contents(to)
-    assert b"0.01,0.5" in before["results/tiny/A/plots/ratios/blind.csv"]
+    assert b"0.01,0.5" in before["published/tiny/runs/A/plots/ratios/blind.csv"]
     monkeypatch.setattr(publish, "current_stages", lambda: without("plots/ratios/blind.csv"))
     result = published("A", to)
     assert result.exit_code == 1
-    assert "results/tiny/A would lose plots/ratios/blind.csv" in result.output
+    assert "published/tiny/runs/A would lose plots/ratios/blind.csv" in result.output
     assert contents(to) == before
 
 
@@ -203,7 +203,7 @@ def test_a_second_run_that_trained_is_refused_and_changes_nothing(finished: Path
     save_network(Path("data/networks/blind.safetensors"), TINY, build_network(TINY, 7).state_dict())
     result = published("B", to)
     assert result.exit_code == 1
-    assert "results/tiny/A is of the run that trained" in result.output
+    assert "published/tiny/runs/A is of the run that trained" in result.output
     assert contents(to) == before
     assert published("A", to).exit_code == 0, "the same test set again is an update"
 
@@ -230,14 +230,14 @@ def test_weights_that_another_test_set_s_results_are_of_are_not_replaced(finishe
     save_network(Path("data/networks/blind.safetensors"), TINY, build_network(TINY, 7).state_dict())
     result = published("A", to)
     assert result.exit_code == 1
-    assert "results/tiny/B is of the weights in" in result.output
+    assert "published/tiny/runs/B is of the weights in" in result.output
     assert contents(to) == before
 
 
 def test_results_of_weights_whose_training_is_not_published_are_refused(finished: Path):
     to = finished.parent / "to"
     assert published("A", to).exit_code == 0
-    shutil.rmtree(to / "results")
+    shutil.rmtree(to / "published/tiny/runs")
     take_published()
     result = published("B", to)
     assert result.exit_code == 1

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from faig.quadrature import QuadratureParams, quadrature
+from faig.attribution.quadrature import QuadratureParams, quadrature
 
 EXACT = {"gausslegendre": lambda n: 2 * n - 1, "left": lambda _: 0, "right": lambda _: 0}
 EXACT |= {"middle": lambda _: 1, "trapezoid": lambda _: 1}

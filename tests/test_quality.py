@@ -8,7 +8,7 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from faig.quality import MAX_PSNR, gradient_distance, gradient_map, gray, psnr, ssim, to_8bit
+from faig.data.quality import MAX_PSNR, gradient_distance, gradient_map, gray, psnr, ssim, to_8bit
 
 MEASURES = {
     "psnr": lambda a, b: psnr(a, b, border=2),

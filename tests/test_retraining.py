@@ -7,13 +7,13 @@ import torch
 from conftest import CPU
 from torch import nn
 
-from faig.crops import Batch
-from faig.filters import FilterIndex
-from faig.pairs import Pair
-from faig.params import check
-from faig.patches import PatchSampler
-from faig.quality import psnr
-from faig.retraining import (
+from faig.attribution.filters import FilterIndex
+from faig.base.params import check
+from faig.data.crops import Batch
+from faig.data.pairs import Pair
+from faig.data.patches import PatchSampler
+from faig.data.quality import psnr
+from faig.experiments.retraining import (
     CONTROLS,
     RetrainParams,
     graft,
@@ -25,7 +25,7 @@ from faig.retraining import (
     train_only,
     trained_variants,
 )
-from faig.training import TrainingParams, start, step
+from faig.networks.training import TrainingParams, start, step
 
 TRAINING = {
     "iterations": 3, "batch_size": 2, "patch_size": 16, "learning_rate": 0.01, "schedule": "one_cycle", "warmup": 0.0,

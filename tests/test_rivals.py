@@ -5,11 +5,11 @@ import pytest
 import torch
 from conftest import CPU
 
-from faig.pairs import Pair
-from faig.params import ParamsError, check
-from faig.patches import PatchSampler
-from faig.rivals import Classifier, ClassifierParams, classify, train_classifier, trivial_features
-from faig.tensors import to_tensor
+from faig.base.params import ParamsError, check
+from faig.data.pairs import Pair
+from faig.data.patches import PatchSampler
+from faig.data.tensors import to_tensor
+from faig.experiments.rivals import Classifier, ClassifierParams, classify, train_classifier, trivial_features
 
 VALUES = {"width": 4, "iterations": 60, "batch_size": 8, "patch_size": 16, "learning_rate": 0.01}
 PARAMS = check("classifier", VALUES, ClassifierParams, source="params.yaml")

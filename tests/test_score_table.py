@@ -4,8 +4,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from faig.filters import FilterIndex, Layer, discovered
-from faig.score_table import Key, read_discovered, read_metadata, write_scores
+from faig.attribution.filters import FilterIndex, Layer
+from faig.base.ranking import discovered
+from faig.experiments.score_table import Key, read_discovered, read_metadata, write_scores
 
 INDEX = FilterIndex((Layer("first", "first.weight", 4, 3), Layer("last", "last.weight", 3, 4)))  # 24 filters
 

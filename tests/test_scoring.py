@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from faig.attribution import ScoreParams, discriminate, faig
-from faig.crops import CropParams
-from faig.processes import Group
-from faig.quadrature import QuadratureParams
-from faig.resuming import NOTHING, Store
-from faig.score_table import Key
-from faig.scoring import METHODS, detour, num_passes, score_filters
-from faig.targets import TargetParams
+from faig.attribution.engine import discriminate, faig
+from faig.attribution.quadrature import QuadratureParams
+from faig.base.processes import Group
+from faig.base.resuming import NOTHING, Store
+from faig.data.crops import CropParams
+from faig.data.targets import TargetParams
+from faig.experiments.score_table import Key
+from faig.experiments.scoring import METHODS, ScoreParams, detour, num_passes, score_filters
 
 CROPS = CropParams(num=2, size=16)
 TWO_NODES = QuadratureParams(rule="gausslegendre", num_nodes=2, max_nodes=2, tolerance=0.1)
@@ -82,7 +82,7 @@ def test_scoring_goes_on_after_the_last_image(model, by_degradation, tmp_path, m
             raise KeyboardInterrupt
         return faig(*arguments)
 
-    monkeypatch.setattr("faig.scoring.faig", counted)
+    monkeypatch.setattr("faig.experiments.scoring.faig", counted)
     store = Store(tmp_path / "store")
     with pytest.raises(KeyboardInterrupt):
         scored(model, by_degradation, store)

@@ -5,8 +5,16 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from faig.params import ParamsError, check
-from faig.severity import LevelsParams, SeverityParams, at_level, degraded, rank_correlation, summarize, trained_level
+from faig.base.params import ParamsError, check
+from faig.experiments.severity import (
+    LevelsParams,
+    SeverityParams,
+    at_level,
+    degraded,
+    rank_correlation,
+    summarize,
+    trained_level,
+)
 
 LEVELS = {"operation": "gaussian_noise", "key": "sigma", "values": [0.0, 0.02, 0.05, 0.1, 0.15, 0.2]}
 VALUES = {"target": "blind", "ratio": 0.1, "levels": {"noise": LEVELS}, "num_resamples": 100, "level": 0.9}

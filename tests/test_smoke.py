@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 from project import ALWAYS, Project, commit, expand, smoke_project
 
-from faig.claims import VERDICTS
-from faig.params import read_params
-from faig.score_table import read_metadata
+from faig.base.params import read_params
+from faig.experiments.claims import VERDICTS
+from faig.experiments.score_table import read_metadata
 
 TARGETS = {"blind": ["blur", "noise"], "blur": ["blur"], "noise": ["noise"]}
 """By target, the attributed degradations."""

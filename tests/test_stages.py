@@ -15,12 +15,12 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from faig.files import complete_folder
-from faig.params import read_params
+from faig.base.files import complete_folder
+from faig.base.params import read_params
 from stages import check as check_stage
-from stages.cli import checkpoint_folder, delete_afterwards, path_option, stage
-from stages.imports import list_imports
-from stages.outputs import write_csv, write_json, write_parquet
+from stages.shared.cli import checkpoint_folder, delete_afterwards, path_option, stage
+from stages.shared.imports import list_imports
+from stages.shared.outputs import write_csv, write_json, write_parquet
 from stages.survey import main as survey
 
 ROOT = Path(__file__).parents[1]
@@ -155,7 +155,7 @@ def test_checkpoints_lie_where_the_environment_says(monkeypatch: pytest.MonkeyPa
 def test_other_code_takes_up_no_checkpoint(code: Path):
     before = checkpoint_folder("finetune", "blind")
     assert checkpoint_folder("finetune", "blind") == before
-    with (code / "faig" / "patches.py").open("a", encoding="utf-8") as module:
+    with (code / "faig/data/patches.py").open("a", encoding="utf-8") as module:
         module.write("# a remark\n")
     assert checkpoint_folder("finetune", "blind") != before
 
@@ -182,7 +182,7 @@ def test_code_that_changes_while_dvc_runs_it_is_an_error(code: Path, monkeypatch
         monkeypatch.setenv("DVC_STAGE", "mask@blind")
 
     def change() -> None:
-        with (code / "faig" / "masking.py").open("a", encoding="utf-8") as module:
+        with (code / "faig/experiments/masking.py").open("a", encoding="utf-8") as module:
             module.write("# a remark\n")
 
     def main() -> None:
@@ -345,21 +345,22 @@ def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_list_names_what_python_imports(code: Path):
     """Importing each script in turn, with no module of the project left from the one before."""
-    own = "[name for name in sys.modules if name.startswith(('faig.', 'stages.'))]"
+    own = "[name for name in sys.modules if name.split('.')[0] in ('faig', 'stages')]"
     text = f"import importlib, json, sys\nfound = {{}}\nfor stage in {sorted(STAGES)}:\n"
-    text += f"    importlib.import_module('stages.' + stage)\n    found[stage] = {own}\n"
-    text += "    for name in found[stage]: del sys.modules[name]\nprint(json.dumps(found))"
+    text += f"    importlib.import_module('stages.' + stage)\n    names = {own}\n"
+    text += "    found[stage] = [sys.modules[name].__file__ for name in names]\n"
+    text += "    for name in names: del sys.modules[name]\nprint(json.dumps(found))"
     printed = subprocess.run([sys.executable, "-c", text], cwd=code, capture_output=True, text=True, check=True).stdout
     lists = lists_of(code / "lists")
     for script, modules in json.loads(printed).items():
         listed = [line.split()[1] for line in lists[script].splitlines()]
-        assert sorted(listed) == sorted(f"{name.replace('.', '/')}.py" for name in modules)
+        assert sorted(listed) == sorted(Path(file).relative_to(code).as_posix() for file in modules)
 
 
 def test_a_changed_module_changes_the_lists_of_those_that_import_it_and_no_others(code: Path):
     before = lists_of(code / "lists")
     assert lists_of(code / "lists") == before
-    with (code / "faig" / "score_table.py").open("a", encoding="utf-8") as module:
+    with (code / "faig/experiments/score_table.py").open("a", encoding="utf-8") as module:
         module.write("# a remark\n")
     after = lists_of(code / "lists")
     changed = {name for name in before if after[name] != before[name]}
@@ -379,16 +380,16 @@ def test_a_changed_module_changes_the_lists_of_those_that_import_it_and_no_other
 
 def test_an_import_inside_a_function_counts(code: Path):
     before = lists_of(code / "lists")["pair"]
-    assert "faig/quality.py" not in before
-    with (code / "faig" / "pairs.py").open("a", encoding="utf-8") as module:
-        module.write("\n\ndef late():\n    import faig.quality\n")
-    assert "faig/quality.py" in lists_of(code / "lists")["pair"]
+    assert "faig/data/quality.py" not in before
+    with (code / "faig/data/pairs.py").open("a", encoding="utf-8") as module:
+        module.write("\n\ndef late():\n    import faig.data.quality\n")
+    assert "faig/data/quality.py" in lists_of(code / "lists")["pair"]
 
 
 def test_a_module_that_is_not_python_is_named_and_the_lists_stay(code: Path):
     before = lists_of(code / "lists")
-    (code / "faig" / "pairs.py").write_text("def (:\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"faig/pairs\.py, line 1: "):
+    (code / "faig/data/pairs.py").write_text("def (:\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"faig/data/pairs\.py, line 1: "):
         list_imports(Path("lists"))
     assert {path.stem: path.read_text(encoding="utf-8") for path in (code / "lists").iterdir()} == before
 

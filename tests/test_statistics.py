@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from faig.statistics import (
+from faig.base.statistics import (
     accuracy,
     auroc,
     bootstrap_interval,

@@ -6,10 +6,10 @@ import torch
 from conftest import CPU
 from torch import Tensor, nn
 
-from faig.attribution import attribute, faig
-from faig.path import PathModel
-from faig.quadrature import quadrature
-from faig.tiling import Tiles, find_halo, pieces
+from faig.attribution.engine import attribute, faig
+from faig.attribution.path import PathModel
+from faig.attribution.quadrature import quadrature
+from faig.attribution.tiling import Tiles, find_halo, pieces
 
 STRIDED = nn.Sequential(
     nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(4, 12, 3, padding=1), nn.PixelShuffle(2)

@@ -13,15 +13,26 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
-from faig import training
-from faig.compute import Compute
-from faig.crops import batches, single
-from faig.degradation import area
-from faig.networks import NetworkParams, NetworkSpec, build_network
-from faig.pairs import Pair
-from faig.patches import PatchSampler
-from faig.quality import psnr
-from faig.training import CHECKPOINT, TrainingParams, fit, learning_rate, mean_psnr, restore, save, start, step, train
+from faig.base.compute import Compute
+from faig.data.crops import batches, single
+from faig.data.degradation import area
+from faig.data.pairs import Pair
+from faig.data.patches import PatchSampler
+from faig.data.quality import psnr
+from faig.networks import training
+from faig.networks.models import NetworkParams, NetworkSpec, build_network
+from faig.networks.training import (
+    CHECKPOINT,
+    TrainingParams,
+    fit,
+    learning_rate,
+    mean_psnr,
+    restore,
+    save,
+    start,
+    step,
+    train,
+)
 
 CPU = Compute(device=torch.device("cpu"), precision="fp32")
 SPEC = NetworkSpec(params=NetworkParams(name="srresnet", width=4, depth=1), scale=2)

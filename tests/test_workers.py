@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from faig.workers import for_each
+from faig.base.workers import for_each
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5, None])

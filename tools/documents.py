@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from faig.files import replacing
+from faig.base.files import replacing
 from tools import readme, reference
 from tools.tables import render
 

@@ -23,7 +23,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo, lock_repo
 from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError
 
-from faig.files import replacing
+from faig.base.files import replacing
 
 HEAD = "schema: '2.0'\nstages:\n"
 

@@ -15,12 +15,12 @@ from skimage import data as bundled
 from torch import Tensor
 from tqdm import tqdm
 
-from faig.degradation import degrade, image_generator, parse_operations
-from faig.files import replacing
-from faig.images import read_image
-from faig.networks import load_network
-from faig.photographs import TEST_FILES, TileParams, tiles
-from faig.tensors import to_tensor
+from faig.base.files import replacing
+from faig.data.degradation import degrade, image_generator, parse_operations
+from faig.data.images import read_image
+from faig.data.photographs import TEST_FILES, TileParams, tiles
+from faig.data.tensors import to_tensor
+from faig.networks.models import load_network
 from tools.publish import folders, has_trained
 from tools.tables import Json, read_yaml
 
@@ -75,10 +75,10 @@ def authors_scores(baseline: Path, target: Path, lr: Tensor, hr: Tensor) -> np.n
 @click.argument("network")
 def main(network: str) -> None:
     """Score the published weights NETWORK and write tests/golden/NETWORK.npz."""
-    baseline, target = (Path("weights", network, f"{name}.safetensors") for name in ("baseline", "blind"))
-    trained = [folder for folder in folders(Path("results", network)) if has_trained(folder)]
+    baseline, target = (Path("published", network, "weights", f"{name}.safetensors") for name in ("baseline", "blind"))
+    trained = [folder for folder in folders(Path("published", network, "runs")) if has_trained(folder)]
     if not trained:
-        raise click.ClickException(f"results/{network} has no run that trained weights: publish one first")
+        raise click.ClickException(f"published/{network} has no run that trained weights: publish one first")
     images = inputs(read_yaml(trained[0] / "params.yaml"))
     means = {}
     for degradation in DEGRADATIONS:

@@ -20,28 +20,28 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from faig.attribution import integrate
-from faig.compute import resolve
-from faig.crops import Batch
-from faig.dead_leaves import dead_leaves_names
-from faig.degradation import degrade, parse_operations
-from faig.images import read_image, write_png
-from faig.masking import restore
-from faig.memory import GIB
-from faig.networks import NetworkSpec, build_network
-from faig.pairs import Pair
-from faig.params import PARAMS_FILE, check, read_params
-from faig.patches import PatchSampler
-from faig.path import PathModel
-from faig.photographs import SPLITS, list_photographs
+from faig.attribution.engine import integrate
+from faig.attribution.path import PathModel
+from faig.attribution.quadrature import END_POINT
+from faig.base.compute import resolve
+from faig.base.memory import GIB
+from faig.base.params import PARAMS_FILE, check, read_params
+from faig.base.progress import format_duration
+from faig.data.crops import Batch
+from faig.data.dead_leaves import dead_leaves_names
+from faig.data.degradation import degrade, parse_operations
+from faig.data.images import read_image, write_png
+from faig.data.pairs import Pair
+from faig.data.patches import PatchSampler
+from faig.data.photographs import SPLITS, list_photographs
+from faig.data.tensors import to_tensor
+from faig.experiments.masking import restore
+from faig.experiments.retraining import CONTROLS
+from faig.experiments.scoring import METHODS
+from faig.networks.models import NetworkSpec, build_network
+from faig.networks.pretrained import published_digests
+from faig.networks.training import TrainingParams, start, step
 from faig.pipeline import PipelineParams
-from faig.pretrained import published_digests
-from faig.progress import format_duration
-from faig.quadrature import END_POINT
-from faig.retraining import CONTROLS
-from faig.scoring import METHODS
-from faig.tensors import to_tensor
-from faig.training import TrainingParams, start, step
 
 DIV2K_SIZE, DIV2K_NUMBERS = 2040 * 1356, (800, 100)
 """Pixels of a DIV2K photograph, typically, and how many there are."""

@@ -1,8 +1,9 @@
 """Publish a finished run: ``python -m tools.publish srresnet_64x16 --test Set14 --terms "..." --to path/to/clone``.
 
-Copies what a reader needs to check the results into ``results/<network>/<test>``: params.yaml, metrics, plots, the best
-tenth of each score table, time and memory by stage (of ``python -m tools.timings``), machine, versions and commit; and
-the weights of baseline and blind target into ``weights/<network>``, with digests and a model card. Run where ``dvc
+Copies what a reader needs to check the results into ``published/<network>/runs/<test>``: params.yaml, metrics, plots,
+the best tenth of each score table, time and memory by stage (of ``python -m tools.timings``), machine, versions and
+commit; and the weights of baseline and blind target into ``published/<network>/weights``, with digests and a model
+card. Run where ``dvc
 repro`` has ended; of a part of the stages (``dvc repro predict``), what those made is published. Where the weights are
 published ones themselves, they stay as they are and the card gains a test set.
 """
@@ -24,10 +25,10 @@ import torch
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
-from faig.dead_leaves import PREFIX
-from faig.files import complete_folder, replacing
-from faig.networks import load_network
-from faig.pretrained import SUMS, published_digests
+from faig.base.files import complete_folder, replacing
+from faig.data.dead_leaves import PREFIX
+from faig.networks.models import load_network
+from faig.networks.pretrained import SUMS, published_digests
 from tools.tables import Json, read_json, read_yaml
 from tools.timings import read_timings
 
@@ -212,8 +213,8 @@ PSNR in dB over RGB:
 | --- | --- | --- | --- | --- |
 {chr(10).join(rows)}
 
-All settings and results: `results/{network}`. Commit {about["commit"][:10]}. To use them in the pipeline:
-`network.pretrained: weights/{network}` in params.yaml; in Python: `faig.networks.load_network(path)`.
+All settings and results: `published/{network}/runs`. Commit {about["commit"][:10]}. To use them in the pipeline:
+`network.pretrained: published/{network}/weights` in params.yaml; in Python: `faig.networks.models.load_network(path)`.
 
 ```
 {sums}```
@@ -233,7 +234,7 @@ def write_json(path: Path, values: Json) -> None:
 def main(network: str, test: str, terms: str, to: Path) -> None:
     """Publish the run in the current folder as NETWORK's."""
     try:
-        results, weights = to / "results" / network, to / "weights" / network
+        results, weights = (to / "published" / network / part for part in ("runs", "weights"))
         stages = current_stages()
         found = read_weights(stages)
         is_trained = require_right(found, results, weights, test)

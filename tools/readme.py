@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from faig.plots import label_of
+from faig.figures.plots import label_of
 from tools.tables import Json, Row, Tables, judged, read_json, read_yaml, share, table, times
 
 RATIOS = (0.01, 0.03)
@@ -99,8 +99,8 @@ def retraining(root: Path) -> str:
 def conditions(root: Path) -> str:
     """How far discovered filters lead as many elsewhere, under each condition."""
     found = {"3 %, 100 iterations, as above": read_json(root / "metrics/retrain.json")["retrain"]}
-    found |= read_json(root / "benchmarks/results/conditions.json")["conditions"]
-    presets = read_json(root / "benchmarks/results/presets.json")["presets"]
+    found |= read_json(root / "benchmarks/studies/results/conditions.json")["conditions"]
+    presets = read_json(root / "benchmarks/studies/results/presets.json")["presets"]
     others = {f"preset `{n}`": values.get("retrain") for n, values in presets.items() if n != "default"}
     found |= {name: values for name, values in others.items() if values}
     rows = []
@@ -133,7 +133,7 @@ def predictors(root: Path) -> str:
 
 def presets(root: Path) -> str:
     """Gain of the blind target and what masking its filters removes, under each preset."""
-    found = read_json(root / "benchmarks/results/presets.json")["presets"]
+    found = read_json(root / "benchmarks/studies/results/presets.json")["presets"]
     rows = []
     for name, values in found.items():
         for degradation, masked_values in values["faig"].items():
@@ -152,7 +152,7 @@ def presets(root: Path) -> str:
 
 def selectivity(root: Path) -> str:
     """The matrix of the preset with four attributed degradations: filters masked for one, share lost on another."""
-    found = read_json(root / "benchmarks/results/presets.json")["presets"]["degradations"]["faig"]
+    found = read_json(root / "benchmarks/studies/results/presets.json")["presets"]["degradations"]["faig"]
     inputs = list(found)
     rows = [
         (f"{name}", *(f"{100 * values['lost_share'][on]:.0f} %" if on in values["lost_share"] else "" for on in inputs))
@@ -178,7 +178,7 @@ def training_row(found: Json) -> Row:
 def costs(root: Path) -> str:
     """Speed and memory beside the rivals'."""
     scoring, scaling, parquet = (
-        read_json(root / f"benchmarks/results/{name}.json") for name in ("scoring", "scaling", "parquet")
+        read_json(root / f"benchmarks/speed/results/{name}.json") for name in ("scoring", "scaling", "parquet")
     )
     rows: list[Row] = []
     for size in (128, 256):
@@ -211,9 +211,10 @@ def costs(root: Path) -> str:
         )
     )
     rows += [
-        training_row(read_json(root / f"benchmarks/results/{name}.json")) for name in ("training", "training_cuda")
+        training_row(read_json(root / f"benchmarks/speed/results/{name}.json"))
+        for name in ("training", "training_cuda")
     ]
-    synthesis = read_json(root / "benchmarks/results/synthesis.json")
+    synthesis = read_json(root / "benchmarks/speed/results/synthesis.json")
     height, width = synthesis["size"]
     by_name = synthesis["degradations"].values()
     most, loop = ([each["megapixels_per_second"][kind]["median"] for each in by_name] for kind in ("2", "loop"))

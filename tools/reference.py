@@ -1,4 +1,4 @@
-"""The tables of docs/reference.md, from results/<network>/<test>, a folder for each published run.
+"""The tables of docs/reference.md, from published/<network>/runs/<test>, a folder for each published run.
 
 What a run did not do or did not attribute has no row.
 """
@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from faig.filters import FilterIndex, num_discovered
-from faig.networks import NetworkParams, NetworkSpec, build_network
-from faig.plots import label_of
+from faig.attribution.filters import FilterIndex
+from faig.base.ranking import num_discovered
+from faig.figures.plots import label_of
+from faig.networks.models import NetworkParams, NetworkSpec, build_network
 from tools.readme import VARIANTS
 from tools.tables import Json, Row, Tables, judged, read_json, read_yaml, share, table
 
@@ -21,8 +22,8 @@ TAKEN = ("removed", "collateral")
 
 def runs(root: Path) -> dict[str, Path]:
     """Folders of the published runs by what they are called in the tables."""
-    found = sorted(path.parent for path in (root / "results").glob("*/*/run.json"))
-    return {f"{folder.parent.name}, {folder.name}": folder for folder in found}
+    found = sorted(path.parent for path in (root / "published").glob("*/runs/*/run.json"))
+    return {f"{folder.parents[1].name}, {folder.name}": folder for folder in found}
 
 
 def metrics(folder: Path, name: str) -> Json | None:
@@ -149,8 +150,8 @@ def order(root: Path) -> str:
 
 
 def subpaths(root: Path) -> str:
-    """What the best 1 % remove, scored from parts of the path: of ``benchmarks/subpaths.py``."""
-    if not (path := root / "benchmarks/results/subpaths.json").is_file():
+    """What the best 1 % remove, scored from parts of the path: of ``benchmarks/studies/subpaths.py``."""
+    if not (path := root / "benchmarks/studies/results/subpaths.json").is_file():
         return table((), [])
     rows = []
     for row in read_json(path)["rows"]:
@@ -171,12 +172,12 @@ def subpaths(root: Path) -> str:
 
 
 def barriers(root: Path) -> str:
-    """Barriers on the path, of ``benchmarks/barriers.py``, beside what FAIG's best 1 % remove on Set14."""
-    if not (path := root / "benchmarks/results/barriers.json").is_file():
+    """Barriers on the path, of ``benchmarks/studies/barriers.py``, beside what FAIG's best 1 % remove on Set14."""
+    if not (path := root / "benchmarks/studies/results/barriers.json").is_file():
         return table((), [])
     rows = []
     for name, measured in read_json(path)["networks"].items():
-        folder = root / "results" / name / "Set14"
+        folder = root / "published" / name / "runs/Set14"
         used = params(folder)["finetune"]
         tuned = f"{used['iterations']} of {used['batch_size']}, {used['learning_rate']:g}"
         found = (metrics(folder, "mask/blind") or {"blind": {}})["blind"].get("faig", {})
@@ -189,8 +190,8 @@ def barriers(root: Path) -> str:
 
 
 def last_layer(root: Path) -> str:
-    """The deblurring filters with and without those of the last layer, of ``benchmarks/last_layer.py``."""
-    if not (path := root / "benchmarks/results/last_layer.json").is_file():
+    """The deblurring filters with and without those of the last layer, of ``benchmarks/studies/last_layer.py``."""
+    if not (path := root / "benchmarks/studies/results/last_layer.json").is_file():
         return table((), [])
     rows = []
     for name, found in read_json(path)["networks"].items():

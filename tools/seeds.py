@@ -15,8 +15,8 @@ from typing import Any
 import click
 import pandas as pd
 
-from faig.claims import ClaimParams, over_seeds
-from faig.params import Name, check
+from faig.base.params import Name, check
+from faig.experiments.claims import ClaimParams, over_seeds
 
 METRICS, PARAMS = "metrics/claims.json", "params.yaml"
 

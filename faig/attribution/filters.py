@@ -1,0 +1,228 @@
+"""Numbering of a network's filters: number <-> (layer, out_channel, in_channel).
+
+A filter is one kernel: the weights by which one input channel of a layer enters one of its output channels. Of a
+convolution, transposed or not, that is one k x k kernel; of a linear layer or an attention's projection, which are
+1 x 1 convolutions, one weight. Granularity ``channel`` takes all kernels of one output channel as one filter, which is
+what linear layers mostly want. In a grouped layer only channels of one group are connected.
+
+Filters are numbered layer by layer as the network defines them, within a layer by output channel, within that by input
+channel. Weights that several layers share belong to the first. F = number of filters in all.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Granularity = Literal["kernel", "channel"]
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+"""Parameters that nn.MultiheadAttention multiplies by without a linear layer of their own."""
+COMPUTED = ""
+"""Key of a weight that is no parameter."""
+ALL_INPUTS = -1
+"""``in_channel`` of a filter that is a whole output channel."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer with filters: its name, its weight's key in the state dict, and how the weight is laid out.
+
+    ``num_in``: input channels that enter each output channel, the layer's input channels over ``groups``.
+    """
+
+    name: str
+    weight: str
+    num_out: int
+    num_in: int
+    groups: int = 1
+    transposed: bool = False
+
+    def kernels(self, value: Tensor) -> Tensor:
+        """Weight -> (num_out, num_in, taps)."""
+        if not self.transposed:
+            return value.reshape(self.num_out, self.num_in, -1)
+        split = value.reshape(self.groups, self.num_in, self.num_out // self.groups, -1)
+        return split.transpose(1, 2).reshape(self.num_out, self.num_in, -1)
+
+    def broadcast(self, flags: Tensor, num_dims: int) -> Tensor:
+        """Flags (num_out, num_in) or (num_out, 1) -> a shape that broadcasts to the weight's, of ``num_dims``."""
+        if self.transposed:
+            split = flags.expand(self.num_out, self.num_in).view(self.groups, -1, self.num_in)
+            flags = split.transpose(1, 2).reshape(self.groups * self.num_in, -1)
+        return flags.reshape(*flags.shape, *(1,) * (num_dims - 2))
+
+
+def find_layers(network: nn.Module) -> Iterator[Layer]:
+    """Layers with filters, in the order in which they are defined; each weight once.
+
+    A weight that is computed from other parameters (as under weight normalisation) has no key.
+    """
+    names = {id(value): name for name, value in network.named_parameters()}
+    seen: set[int] = set()
+    for name, module in network.named_modules():
+        for suffix, value, groups, transposed in _weights(module):
+            if value is None or id(value) in seen:
+                continue
+            seen.add(id(value))
+            num_in, num_out = value.shape[:2] if transposed else value.shape[1::-1]
+            shape = (num_out * groups, num_in // groups) if transposed else (num_out, num_in)
+            yield Layer(
+                ".".join(filter(None, (name, suffix))), names.get(id(value), COMPUTED), *shape, groups, transposed
+            )
+
+
+def _weights(module: nn.Module) -> Iterator[tuple[str, Tensor | None, int, bool]]:
+    """A module's own weights with filters: suffix to its name, value, groups, transposed."""
+    if isinstance(module, CONVOLUTIONS + TRANSPOSED):
+        yield "", module.weight, module.groups, isinstance(module, TRANSPOSED)
+    elif isinstance(module, nn.Linear):
+        yield "", module.weight, 1, False
+    elif isinstance(module, nn.MultiheadAttention):
+        for name in PROJECTIONS:
+            yield name.removesuffix("_weight"), getattr(module, name), 1, False
+
+
+@dataclass(frozen=True)
+class FilterIndex:
+    """The filters of one network."""
+
+    entries: tuple[Layer, ...]
+    granularity: Granularity = "kernel"
+
+    @classmethod
+    def of(
+        cls,
+        network: nn.Module,
+        *,
+        granularity: Granularity = "kernel",
+        include: Sequence[str] = ("*",),
+        exclude: Sequence[str] = (),
+    ) -> "FilterIndex":
+        """Index of the layers of ``network`` whose names match a pattern of ``include`` and none of ``exclude``.
+
+        Patterns are of the shell's kind: ``body.*``.
+
+        Raises:
+            ValueError: no layer with filters is left; a pattern matches no layer; a layer's weight is no parameter.
+        """
+        if granularity not in ("kernel", "channel"):
+            raise ValueError(f"granularity must be kernel or channel, not {granularity!r}")
+        layers = list(find_layers(network))
+        for pattern in (*include, *exclude):
+            if layers and not any(fnmatchcase(layer.name, pattern) for layer in layers):
+                known = ", ".join(layer.name for layer in layers[:5])
+                raise ValueError(f"no layer is named {pattern!r}; the first layers with filters: {known}")
+        left = [
+            layer
+            for layer in layers
+            if any(fnmatchcase(layer.name, pattern) for pattern in include)
+            and not any(fnmatchcase(layer.name, pattern) for pattern in exclude)
+        ]
+        if not left:
+            raise ValueError(
+                f"{type(network).__name__}: no filter is left of {len(layers)} layers with filters "
+                f"(include {list(include)}, exclude {list(exclude)})"
+            )
+        for layer in left:
+            if layer.weight == COMPUTED:
+                raise ValueError(
+                    f"the weight of {layer.name} is computed from other parameters: make it one of its own first"
+                )
+        return cls(entries=tuple(left), granularity=granularity)
+
+    @cached_property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers."""
+        return tuple(entry.name for entry in self.entries)
+
+    @cached_property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Filters of each layer: output channels, and filters of each output channel."""
+        return tuple((entry.num_out, entry.num_in if self.granularity == "kernel" else 1) for entry in self.entries)
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of filters of each layer."""
+        return tuple(num_out * num_in for num_out, num_in in self.shapes)
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Number of each layer's first filter."""
+        return np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
+
+    @property
+    def num_filters(self) -> int:
+        """F."""
+        return sum(self.sizes)
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """State-dict keys of the layers' weights."""
+        return tuple(entry.weight for entry in self.entries)
+
+    @cached_property
+    def layer_numbers(self) -> np.ndarray:
+        """(F,) position in ``layers`` of each filter's layer."""
+        return np.repeat(np.arange(len(self.layers)), self.sizes)
+
+    def locate(self, filters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Filter numbers (n,) -> (position in ``layers``, out_channel, in_channel), each (n,).
+
+        Raises:
+            ValueError: a number is outside 0 to F - 1.
+        """
+        filters = np.asarray(filters)
+        if filters.size and (filters.min() < 0 or filters.max() >= self.num_filters):
+            raise ValueError(
+                f"filter numbers run from 0 to {self.num_filters - 1}, not {filters.min()} to {filters.max()}"
+            )
+        layer = self.layer_numbers[filters]
+        within = filters - self.starts[layer]
+        per_output = np.array([shape[1] for shape in self.shapes])[layer]
+        out_channel, in_channel = within // per_output, within % per_output
+        if self.granularity == "channel":
+            return layer, out_channel, np.full_like(within, ALL_INPUTS)
+        return layer, out_channel, in_channel + self._first_input(layer, out_channel)
+
+    def number(self, layer: np.ndarray, out_channel: np.ndarray, in_channel: np.ndarray) -> np.ndarray:
+        """Inverse of :meth:`locate`."""
+        if self.granularity == "channel":
+            return self.starts[layer] + out_channel
+        per_output = np.array([shape[1] for shape in self.shapes])[layer]
+        return self.starts[layer] + out_channel * per_output + in_channel - self._first_input(layer, out_channel)
+
+    def _first_input(self, layer: np.ndarray, out_channel: np.ndarray) -> np.ndarray:
+        """First input channel of each output channel's group."""
+        outs, ins, groups = np.array([(e.num_out, e.num_in, e.groups) for e in self.entries])[layer].T
+        return out_channel // (outs // groups) * ins
+
+    def count_by_layer(self, filters: np.ndarray) -> np.ndarray:
+        """How many of the filters (n,) lie in each layer: (number of layers,)."""
+        return np.bincount(self.layer_numbers[filters], minlength=len(self.layers))
+
+    def depths(self, filters: np.ndarray) -> np.ndarray:
+        """Relative depth of each filter's layer (n,): 0 for the first layer, 1 for the last."""
+        return self.layer_numbers[filters] / max(len(self.layers) - 1, 1)
+
+    def collect(self, values: Mapping[str, Tensor]) -> Tensor:
+        """Sum per-weight values, by state-dict key, over each filter's weights -> (F,)."""
+        taps: int | tuple[int, int] = 2 if self.granularity == "kernel" else (1, 2)
+        return torch.cat([entry.kernels(values[entry.weight]).sum(taps).flatten() for entry in self.entries])
+
+    def spread(self, chosen: np.ndarray, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Filter numbers (n,) -> by key a boolean tensor that broadcasts to the weight, true at the chosen filters."""
+        flags = torch.zeros(self.num_filters, dtype=torch.bool)
+        flags[torch.from_numpy(np.asarray(chosen, dtype=np.int64))] = True
+        parts = torch.split(flags, list(self.sizes))
+        return {
+            entry.weight: entry.broadcast(part.view(shape), weights[entry.weight].ndim)
+            for entry, part, shape in zip(self.entries, parts, self.shapes, strict=True)
+        }

@@ -1,0 +1,1 @@
+"""What every storey uses: settings, files, processes, devices, statistics."""

@@ -1,0 +1,1 @@
+"""Photographs, degradations, image pairs, crops and patches, and how close two images are."""

@@ -1,0 +1,211 @@
+"""HR photographs, split into train and test: scikit-image's bundled ones, DIV2K's, or those in the user's folders."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+from skimage import data as bundled
+
+from faig.base.params import Count, settings
+from faig.data.dead_leaves import PREFIX, DeadLeavesParams, dead_leaves, dead_leaves_names
+from faig.data.downloads import ArchiveParams, exclusive, fetch, unpack
+from faig.data.images import crop_to_multiple, list_images, read_image
+
+Images = dict[str, np.ndarray]
+"""By name, 8-bit RGB (H, W, 3)."""
+
+# Bundled with scikit-image (nothing is downloaded), split by scene: both motorcycle views are of one scene.
+TRAIN_FILES = (
+    "motorcycle_left.png",
+    "motorcycle_right.png",
+    "retina.jpg",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "brick.png",
+    "grass.png",
+    "gravel.png",
+    "camera.png",
+    "coins.png",
+    "moon.png",
+)
+SPLITS = ("train", "test")
+TEST_FILES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
+
+
+@settings
+class FolderParams:
+    """The user's own photographs."""
+
+    train: Path
+    test: Path
+
+
+@settings
+class Div2kParams:
+    """DIV2K's photographs (Agustsson and Timofte 2017): kept in ``folder`` once they are downloaded.
+
+    ``unpacked``: a folder that holds them already, each archive's in a folder of the archive's name; nothing is then
+    downloaded.
+    """
+
+    folder: Path
+    unpacked: Path | None
+    train: ArchiveParams
+    test: ArchiveParams
+
+
+@settings
+class TileParams:
+    """Test tiles of ``size`` x ``size`` HR pixels, at most ``per_photograph`` of each photograph."""
+
+    size: Annotated[int, Field(ge=32)]
+    per_photograph: Count
+
+
+@settings
+class DatasetParams:
+    """Settings of the prepare stage.
+
+    ``limit``: only the first so many photographs of each split, by name; ``min_size``: HR pixels that each side of a
+    photograph must have.
+    """
+
+    source: Literal["embedded", "folder", "div2k"]
+    folder: FolderParams
+    div2k: Div2kParams
+    limit: Count | None
+    min_size: Count
+    dead_leaves: DeadLeavesParams
+    test_tiles: TileParams | None
+
+    def __post_init__(self) -> None:
+        leaves = self.dead_leaves
+        if self.source == "embedded" and leaves.num_images and leaves.size < self.min_size:
+            raise ValueError(f"dead_leaves.size = {leaves.size} must be at least min_size = {self.min_size}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What an HR image is made of: a photograph's file, or None for dead leaves. ``split``: train or test."""
+
+    split: str
+    name: str
+    path: Path | None
+
+
+def download(params: DatasetParams) -> None:
+    """Fetch and unpack DIV2K where it is asked for and not there.
+
+    Raises:
+        ValueError: it cannot be had, or is damaged.
+    """
+    if params.source == "div2k" and params.div2k.unpacked is None:
+        with exclusive(params.div2k.folder):
+            for archive in (params.div2k.train, params.div2k.test):
+                unpack(fetch(archive, params.div2k.folder), params.div2k.folder / Path(archive.name).stem)
+
+
+def list_photographs(params: DatasetParams) -> list[tuple[str, Path]]:
+    """Split and file of all photographs, of train, then of test, each by name.
+
+    Raises:
+        ValueError: a folder is missing or holds no image, or a file's name cannot be used.
+    """
+    match params.source:
+        case "embedded":
+            folder = Path(bundled.__file__).parent
+            listed = [sorted(folder / name for name in names) for names in (TRAIN_FILES, TEST_FILES)]
+        case "folder":
+            listed = [list_images(split) for split in (params.folder.train, params.folder.test)]
+        case "div2k":
+            base = params.div2k.unpacked or params.div2k.folder
+            archives = (params.div2k.train, params.div2k.test)
+            listed = [list_images(base / Path(archive.name).stem) for archive in archives]
+    listed = [paths[: params.limit] for paths in listed]
+    for path in (path for paths in listed for path in paths):
+        if path.stem.startswith(PREFIX):
+            raise ValueError(f"{path}: names that start with {PREFIX} are kept for made images, rename it")
+    return [(split, path) for split, paths in zip(SPLITS, listed, strict=True) for path in paths]
+
+
+def digests_of_photographs(params: DatasetParams) -> list[tuple[str, str, str]]:
+    """Split, file name and SHA-256 of each photograph; of DIV2K, where it is downloaded, those of its two archives.
+
+    Raises:
+        ValueError: as :func:`list_photographs`.
+    """
+    if params.source == "div2k" and params.div2k.unpacked is None:
+        archives = zip(SPLITS, (params.div2k.train, params.div2k.test), strict=True)
+        return [(split, archive.name, archive.sha256) for split, archive in archives]
+    rows = []
+    for split, path in list_photographs(params):
+        with path.open("rb") as file:
+            rows.append((split, path.name, hashlib.file_digest(file, "sha256").hexdigest()))
+    return rows
+
+
+def list_sources(params: DatasetParams) -> list[Source]:
+    """All that HR images are made of: the photographs, and dead leaves for training where they are asked for.
+
+    Raises:
+        ValueError: as :func:`list_photographs`.
+    """
+    made = dead_leaves_names(params.dead_leaves) if params.source == "embedded" else ()
+    photographs = [Source(split, path.stem, path) for split, path in list_photographs(params)]
+    return [*photographs, *(Source("train", name, None) for name in made)]
+
+
+def make_images(source: Source, params: DatasetParams, *, scale: int, seed: int) -> tuple[Images, str]:
+    """HR images of one source by name, cropped to a multiple of the scale, a test photograph in tiles; and its digest.
+
+    Raises:
+        ValueError: the file is unusable or too small.
+    """
+    if source.path is None:
+        image = crop_to_multiple(dead_leaves(params.dead_leaves, seed, source.name), scale)
+        return {source.name: image}, _digest(image)
+    image = crop_to_multiple(read_image(source.path), scale)
+    tile = params.test_tiles if source.split == "test" else None
+    least = max(params.min_size, tile.size) if tile else params.min_size
+    if min(image.shape[:2]) < least:
+        height, width = image.shape[:2]
+        raise ValueError(
+            f"{source.path} is {width} x {height} pixels when cropped to a multiple of scale = {scale}: "
+            f"each side must have at least {least}"
+        )
+    return tiles(source.name, image, tile) if tile else {source.name: image}, _digest(image)
+
+
+def tiles(name: str, image: np.ndarray, params: TileParams) -> Images:
+    """Tiles of a grid, evenly spread over it, so that they are as rich and as flat as the photograph: <name>_0, ..."""
+    size = params.size
+    corners = [(y, x) for y in range(0, len(image) - size + 1, size) for x in range(0, image.shape[1] - size + 1, size)]
+    num = min(params.per_photograph, len(corners))
+    chosen = [corners[(2 * number + 1) * len(corners) // (2 * num)] for number in range(num)]  # middles of equal parts
+    return {f"{name}_{number}": image[y : y + size, x : x + size] for number, (y, x) in enumerate(chosen)}
+
+
+def require_disjoint(digests: Iterable[tuple[Source, str]]) -> None:
+    """Check that no test photograph has the pixels of a training photograph, by the digests of :func:`make_images`.
+
+    Raises:
+        ValueError: names both files.
+    """
+    by_split: dict[str, dict[str, Source]] = {split: {} for split in SPLITS}
+    for source, digest in digests:
+        by_split[source.split].setdefault(digest, source)
+    train, test = (by_split[split] for split in SPLITS)
+    for digest, source in test.items():
+        if digest in train:
+            twin = train[digest]
+            raise ValueError(
+                f"test photograph {source.path} is also a training photograph: {twin.path}. Remove one of them"
+            )
+
+
+def _digest(image: np.ndarray) -> str:
+    return hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest()

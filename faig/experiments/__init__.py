@@ -1,0 +1,1 @@
+"""What is measured with scores: masking, prediction, modulation, retraining and more."""

@@ -1,0 +1,174 @@
+"""All scoring methods side by side: images by degradation -> one ranking per method and degradation."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar
+
+import numpy as np
+from pydantic import Field
+from torch import Tensor
+
+from faig.attribution.engine import (
+    Image,
+    barrier,
+    convergence_error,
+    discriminate,
+    faig,
+    input_gradients,
+    loss,
+    random_scores,
+    taylor,
+    weight_change,
+)
+from faig.attribution.path import PathModel
+from faig.attribution.quadrature import Nodes, QuadratureParams, quadrature
+from faig.base.params import settings
+from faig.base.processes import Group
+from faig.base.resuming import NOTHING, Arrays, Store
+from faig.data.crops import CropParams
+from faig.data.targets import CLEAN, TargetParams
+from faig.experiments.score_table import Key
+
+T = TypeVar("T")
+
+METHODS = ("faig", "ig", "taylor", "weight_change", "weight_change_undivided", "random")
+"""``faig``, ``taylor``: contrasted between degradations. ``ig``: as its authors rank it, of each degradation alone.
+``weight_change``, ``random``: the same ranking for every degradation."""
+
+BARRIER = 1.5
+"""dB of a barrier from which on it is warned of: those of networks whose filters could be told apart were lower."""
+Checks = Mapping[str, Mapping[str, float]]
+"""By degradation, what :func:`score_filters` reports of the integrals."""
+Images = Mapping[str, Sequence[Image]]
+"""By degradation, pairs of LR and HR; the same photographs in the same order."""
+
+
+@settings
+class ScoreParams:
+    """Settings of the score stage."""
+
+    images: CropParams
+    dead_leaves: CropParams
+    rule: Literal["difference", "share", "plain"]
+    quadrature: QuadratureParams
+    num_random: Annotated[int, Field(ge=1, le=100)]
+
+
+def score_filters(
+    model: PathModel,
+    images: Images,
+    target: TargetParams,
+    params: ScoreParams,
+    generator: np.random.Generator,
+    group: Group,
+    advance: Callable[[int], None],
+    store: Store = NOTHING,
+) -> tuple[dict[Key, np.ndarray], dict[str, dict[str, float]]]:
+    """Scores (F,) by method, attributed degradation and replicate.
+
+    Args:
+        images: of every contrasted degradation and of ``clean``.
+        group: the processes that share the images; all of them return the same.
+        advance: called with 1 after each of :func:`num_passes` passes over the images of one degradation.
+        store: keeps the scores of each image, for a run that is started again.
+
+    Returns:
+        The scores, and of FAIG by degradation the ``convergence_error``, the mean number of ``nodes``, of how many
+        images the integral was ``unconverged`` (rule ``auto``), and the mean ``barrier`` in dB, of clean inputs too.
+    """
+    nodes = quadrature("gausslegendre", params.quadrature.num_nodes)
+
+    def mean(method: str, name: str, own: Sequence[T], score: Callable[[T], np.ndarray]) -> np.ndarray:
+        """Over one degradation's images of their scores (1, F) by one method."""
+        return _mean(f"{method}_{name}", own, lambda image: {"scores": score(image)}, model, group, store)[0]
+
+    integrated, expanded, checks = {}, {}, {}
+    for name in target.contrasted:
+        integrated[name], checks[name] = _integrated(name, images[name], params, model, group, store)
+        expanded[name] = mean("taylor", name, images[name], lambda image: taylor(model, [image]))
+        advance(1)
+    if CLEAN not in checks:
+        checks[CLEAN] = {"barrier": _barrier(images[CLEAN], nodes, model, group, store)}
+    changes = {divided: weight_change(model, divided=divided) for divided in (True, False)}
+    rankings: dict[Key, np.ndarray] = {}
+    for name in target.attribute:
+        moves = [(clean, degraded) for (clean, _), (degraded, _) in zip(images[CLEAN], images[name], strict=True)]
+        rankings[Key("faig", name)] = discriminate(integrated, name, params.rule)
+        rankings[Key("ig", name)] = mean("ig", name, moves, lambda move: input_gradients(model, [move], nodes))
+        rankings[Key("taylor", name)] = discriminate(expanded, name, params.rule)
+        rankings[Key("weight_change", name)] = changes[True]
+        rankings[Key("weight_change_undivided", name)] = changes[False]
+        advance(1)
+    for replicate in range(params.num_random):
+        scores = random_scores(model.index.num_filters, generator)
+        rankings |= {Key("random", name, replicate): scores for name in target.attribute}
+    return rankings, checks
+
+
+def _integrated(
+    name: str, images: Sequence[Image], params: ScoreParams, model: PathModel, group: Group, store: Store
+) -> tuple[np.ndarray, dict[str, float]]:
+    """FAIG (F,), the mean over images, and how well its integrals close."""
+    mean, own = _mean(
+        f"faig_{name}", images, lambda image: vars(faig(model, [image], params.quadrature)), model, group, store
+    )
+    totals = np.zeros(5)
+    for part in own:
+        totals[:2] += abs(part["residuals"][0]), abs(part["changes"][0])
+        totals[2:] += part["nodes"][0], not part["converged"][0], part["barriers"][0]
+    residuals, changes, num_nodes, num_unconverged, barriers = group.sum(totals)
+    return mean, {
+        "convergence_error": convergence_error(residuals, changes),
+        "nodes": num_nodes / len(images),
+        "unconverged": num_unconverged,
+        "barrier": barriers / len(images),
+    }
+
+
+def _barrier(images: Sequence[Image], nodes: Nodes, model: PathModel, group: Group, store: Store) -> float:
+    """Mean over images of the barrier on the path, in dB, of inputs that are not integrated."""
+
+    def measure(lr: Tensor, hr: Tensor) -> Arrays:
+        start, *within, end = (loss(model, model.at(place), lr, hr, None) for place in (0.0, *nodes[0], 1.0))
+        return {"barriers": np.array([barrier(np.array(within), (start, end))])}
+
+    shared = group.share(list(enumerate(images)))
+    own = [store.get(f"barrier_{number}", lambda image=image: measure(*image)) for number, image in shared]
+    return float(group.sum(np.array([sum(part["barriers"][0] for part in own)]))[0] / len(images))
+
+
+def _mean(
+    name: str,
+    images: Sequence[T],
+    score: Callable[[T], Mapping[str, np.ndarray]],
+    model: PathModel,
+    group: Group,
+    store: Store,
+) -> tuple[np.ndarray, list[Arrays]]:
+    """Mean over images of ``scores`` (1, F), summed in fp64: (F,); and the results of this process's own images."""
+    shared = group.share(list(enumerate(images)))
+    own = [store.get(f"{name}_{number}", lambda image=image: score(image)) for number, image in shared]
+    rows = np.concatenate([part["scores"] for part in own]) if own else np.zeros((0, model.index.num_filters))
+    return group.sum(rows.sum(axis=0, dtype=np.float64)) / len(images), own
+
+
+def summarize(checks: Checks) -> dict[str, Any]:
+    """The largest ``convergence_error``, ``nodes`` and ``unconverged``, and each degradation's ``barrier`` in dB."""
+    keys = ("convergence_error", "nodes", "unconverged")
+    worst = {key: max(check[key] for check in checks.values() if key in check) for key in keys}
+    return {**worst, "barrier": {name: check["barrier"] for name, check in checks.items()}}
+
+
+def detour(checks: Checks) -> str:
+    """A line that warns where the path leads through networks worse than both its ends by :data:`BARRIER`, else ''."""
+    name = max(checks, key=lambda name: checks[name]["barrier"])
+    if checks[name]["barrier"] < BARRIER:
+        return ""
+    return (
+        f"On the path, networks restore {name} images up to {checks[name]['barrier']:.1f} dB worse than the worse of "
+        "baseline and target do, and scores may tell of that detour: fine-tune at a smaller learning rate.\n"
+    )
+
+
+def num_passes(target: TargetParams) -> int:
+    """How often :func:`score_filters` calls ``advance``."""
+    return len(target.contrasted) + len(target.attribute)

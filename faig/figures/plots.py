@@ -1,0 +1,385 @@
+"""The figures: image grids like the paper's figure 2, curves over mask ratios, filters by layer, training curves.
+
+Every function takes arrays or tables and writes one PNG: atomically, the same bytes for the same input and library
+versions, whatever the user's Matplotlib settings. A name (degradation, method, network) has one colour everywhere.
+"""
+
+import io
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+from numpy.typing import ArrayLike, NDArray
+
+from faig.base.files import replacing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Table = pd.DataFrame | Mapping[str, ArrayLike]
+
+ImageRows = Sequence[Sequence[NDArray[np.uint8]]]
+Strings = Sequence[str]
+Groups = Sequence[tuple[str, int]]
+
+# Okabe and Ito's palette, made for colour-blind readers.
+BLACK, GREY, ORANGE, SKY = "#000000", "#8c8c8c", "#e69f00", "#56b4e9"
+GREEN, BLUE, RED, PINK = "#009e73", "#0072b2", "#d55e00", "#cc79a7"
+COLOURS = {
+    "clean": GREY, "blur": BLUE, "noise": RED, "blur_noise": PINK, "jpeg": GREEN,
+    "faig": BLUE, "ig": ORANGE, "taylor": RED, "weight_change": GREEN, "weight_change_undivided": PINK, "random": GREY,
+    "baseline": BLACK, "blind": ORANGE,
+}  # fmt: skip
+SPARE_COLOURS = [ORANGE, SKY, GREEN, PINK, BLACK, BLUE, RED, GREY]
+MARKERS = "osD^vPX*"
+LABELS = {
+    "faig": "FAIG",
+    "ig": "IG",
+    "taylor": "Taylor",
+    "weight_change_undivided": "weight change, undivided",
+    "train_l1": "training loss (L1)",
+    "validation_psnr": "validation PSNR [dB]",
+}
+LOGARITHMIC = ("loss", "train_l1")  # quantities with a logarithmic axis
+STYLE = {
+    "figure.dpi": 100,
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4,
+}
+CHART_DPI = 200
+GRID_DPI = 128  # a power of two: pixels / dpi * dpi is exact, so each image lands on whole pixels
+MIN_CELL = 256  # pixels; images of a grid are enlarged to at least this
+
+
+def colours_of(names: Strings) -> dict[str, str]:
+    """Each name's colour: its own of :data:`COLOURS`, else one that no other name of ``names`` has, while they last."""
+    taken = {COLOURS.get(name) for name in names}
+    spare = [colour for colour in SPARE_COLOURS if colour not in taken] or SPARE_COLOURS
+    unknown = [name for name in dict.fromkeys(names) if name not in COLOURS]
+    return COLOURS | {name: spare[index % len(spare)] for index, name in enumerate(unknown)}
+
+
+def label_of(name: str) -> str:
+    """A name as readers see it: ``blur_noise`` becomes ``blur noise``, ``faig`` becomes ``FAIG``."""
+    return LABELS.get(name, name.replace("_", " "))
+
+
+# Image grid
+
+
+def image_grid(
+    images: ImageRows,
+    row_titles: Strings,
+    column_titles: Strings,
+    captions: Sequence[Strings],
+    path: Path,
+    *,
+    column_groups: Groups = (),
+) -> None:
+    """Write rows of images with titles, and a caption such as ``24.6 dB`` under each, like the paper's figure 2.
+
+    Pixels stay crisp: all images are shown at one size, enlarged by repeating pixels, exactly so where that size is a
+    multiple of their own (as for the LR input and the SR outputs of one scene).
+
+    Args:
+        images: rows of 8-bit RGB images (H, W, 3), equally many in each row.
+        row_titles: one per row, at its left.
+        column_titles: one per column, above it; long ones are wrapped.
+        captions: one per image; "" for none.
+        path: of the PNG file.
+        column_groups: headings over neighbouring columns, (title, number of columns) from left to right, all columns
+            covered; "" for none. A gap separates the groups.
+
+    Raises:
+        ValueError: no image, an image that is not 8-bit RGB, or titles, captions or groups that do not fit the grid.
+    """
+    _check_grid(images, row_titles, column_titles, captions, column_groups)
+    layout = _layout(images, column_titles, column_groups)
+    with figure_file(path, layout.size[0] / GRID_DPI, layout.size[1] / GRID_DPI, dpi=GRID_DPI) as figure:
+        _write_headings(figure, layout, row_titles, column_groups)
+        for top, row, row_captions in zip(layout.tops, images, captions, strict=True):
+            for left, image, caption in zip(layout.lefts, row, row_captions, strict=True):
+                axes = figure.add_axes(layout.box(left, top))
+                axes.imshow(image, interpolation="nearest", aspect="auto")
+                axes.set_axis_off()
+                layout.write(figure, left + layout.width / 2, top + layout.height, caption, va="top", pad=0.2)
+
+
+class _Layout(NamedTuple):
+    """Where a grid's images lie; pixels from the left and from the top."""
+
+    size: tuple[int, int]  # width and height of the figure
+    width: int  # of each image
+    height: int
+    lefts: list[int]
+    tops: list[int]
+    text: int  # height of a line of text
+    titles: list[str]  # of the columns, wrapped
+
+    def box(self, left: int, top: int) -> tuple[float, float, float, float]:
+        """The image at (left, top) as Matplotlib's (left, bottom, width, height) in shares of the figure."""
+        width, height = self.size
+        return left / width, 1 - (top + self.height) / height, self.width / width, self.height / height
+
+    def write(self, figure: Figure, x: float, y: float, string: str, *, va: str, pad: float = 0, **style: Any) -> None:
+        """Text centred at x, ``pad`` lines away from y."""
+        y += {"top": 1, "center": 0, "baseline": -1}[va] * pad * self.text
+        style = {"fontsize": 0.75 * self.text * 72 / GRID_DPI, "linespacing": 1.15, **style}
+        figure.text(x / self.size[0], 1 - y / self.size[1], string, ha="center", va=va, **style)
+
+
+def _layout(images: ImageRows, titles: Strings, groups: Groups) -> _Layout:
+    largest = max((image.shape[:2] for row in images for image in row), key=min)
+    height, width = (size * -(-MIN_CELL // min(largest)) for size in largest)
+    text = max(height, width) // 8
+    wrapped = [textwrap.fill(title, max(6, int(width / (0.44 * text)))) for title in titles]
+    title_lines = max(title.count("\n") + 1 for title in wrapped)
+    top = int(text * (title_lines + (1.4 if groups else 0.5)))
+    group_of_column = np.repeat(np.arange(len(groups)), [count for _, count in groups]) if groups else [0] * len(titles)
+    lefts = [int(1.5 * text) + i * (width + text // 4) + int(g) * text for i, g in enumerate(group_of_column)]
+    tops = [top + i * (height + int(1.5 * text)) for i in range(len(images))]
+    size = (lefts[-1] + width + text // 4, tops[-1] + height + int(1.4 * text))
+    return _Layout(size, width, height, lefts, tops, text, wrapped)
+
+
+def _write_headings(figure: Figure, layout: _Layout, row_titles: Strings, groups: Groups) -> None:
+    for left, title in zip(layout.lefts, layout.titles, strict=True):
+        layout.write(figure, left + layout.width / 2, layout.tops[0], title, va="baseline", pad=0.4)
+    for top, title in zip(layout.tops, row_titles, strict=True):
+        layout.write(figure, 0.75 * layout.text, top + layout.height / 2, title, va="center", rotation=90)
+    start = 0
+    for title, count in groups:
+        left, right = layout.lefts[start], layout.lefts[start + count - 1] + layout.width
+        layout.write(figure, (left + right) / 2, 0, title, va="top", pad=0.25, weight="bold")
+        start += count
+
+
+def _check_grid(
+    images: ImageRows,
+    row_titles: Strings,
+    column_titles: Strings,
+    captions: Sequence[Strings],
+    groups: Groups,
+) -> None:
+    num_rows, num_columns = len(row_titles), len(column_titles)
+    if num_rows == 0 or num_columns == 0:
+        raise ValueError("an image grid needs at least one row and one column")
+    for name, grid in (("images", images), ("captions", captions)):
+        if [len(row) for row in grid] != [num_columns] * num_rows:
+            raise ValueError(
+                f"{name} must be {num_rows} rows of {num_columns}, as the titles say: got rows of {[*map(len, grid)]}"
+            )
+    for image in (image for row in images for image in row):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+            raise ValueError(f"expected 8-bit RGB images (H, W, 3), got {image.dtype} {image.shape}")
+    counts = [count for _, count in groups]
+    if groups and (min(counts) < 1 or sum(counts) != num_columns):
+        raise ValueError(f"column groups of {counts} columns do not cover the {num_columns} columns of the grid")
+
+
+# Charts
+
+
+def ratio_curves(table: "Table", path: Path, *, mask_ratio: float | None = None) -> None:
+    """Write what masking removes, and its collateral, over the mask ratio: a panel per degradation, a line per method.
+
+    Args:
+        table: a row per method, degradation and ratio; columns ``method``, ``degradation``, ``ratio`` (0 to 1), and
+            ``removed`` and ``collateral`` (shares of the restoration gain) with their confidence intervals
+            ``removed_low``, ``removed_high`` and so on. NaN, None or no column at all where there is nothing to report.
+        path: of the PNG file.
+        mask_ratio: marked by a vertical line if given.
+
+    Raises:
+        ValueError: the table is empty or lacks one of the first three columns.
+    """
+    keys = _columns(table, ["method", "degradation"], ["ratio"])
+    optional = [name + end for name in ("removed", "collateral") for end in ("", "_low", "_high")]
+    columns = dict.fromkeys(optional, np.full(len(keys["ratio"]), np.nan))
+    columns |= keys | _columns(table, [], [name for name in optional if name in table])
+    quantities = ["removed", "collateral"] if np.isfinite(columns["collateral"]).any() else ["removed"]
+    methods, degradations = (list(dict.fromkeys(columns[name])) for name in ("method", "degradation"))
+    with figure_file(path, 1 + 2.9 * len(degradations), 1 + 2.4 * len(quantities)) as figure:
+        panels = figure.subplots(len(quantities), len(degradations), sharex=True, sharey="row", squeeze=False)
+        for row, quantity in zip(panels, quantities, strict=True):
+            for axes, degradation in zip(row, degradations, strict=True):
+                part = {name: column[columns["degradation"] == degradation] for name, column in columns.items()}
+                _draw_bands(axes, part, quantity, methods)
+                if mask_ratio is not None:
+                    axes.axvline(mask_ratio, color=BLACK, linewidth=0.8, linestyle=":")
+            row[0].set_ylabel(f"{quantity} [share of gain]")
+            row[0].set_ylim(*_limits(columns[quantity]))
+        for axes, degradation in zip(panels[0], degradations, strict=True):
+            axes.set_title(f"{label_of(degradation)} filters masked")
+        for axes in panels[-1]:
+            _scale_ratios(axes, columns["ratio"])
+        legend_above(figure, panels[0, 0])
+
+
+def layer_profile(counts: Mapping[str, ArrayLike], num_filters: ArrayLike, layers: Strings, path: Path) -> None:
+    """Write where the discovered filters lie: their share of each layer's filters, and their number.
+
+    A thin line shows what equally many filters drawn at random would give on average.
+
+    Args:
+        counts: degradation -> number of discovered filters per layer (L,).
+        num_filters: filters per layer (L,).
+        layers: names of the layers (L,), from input to output.
+        path: of the PNG file.
+
+    Raises:
+        ValueError: the lengths differ, there is nothing to show, or a layer has fewer filters than were discovered.
+    """
+    sizes = np.asarray(num_filters, dtype=float)
+    table = {name: np.asarray(column, dtype=float) for name, column in counts.items()}
+    _check_profile(table, sizes, layers)
+    expected = np.mean([column.sum() for column in table.values()]) / sizes.sum()
+    colours, positions, width = colours_of(list(table)), np.arange(len(layers)), 0.84 / len(table)
+    with figure_file(path, max(6.0, 2 + 0.3 * len(layers)), 5.6) as figure:
+        upper, lower = figure.subplots(2, 1, sharex=True)
+        for axes, scale, line in ((upper, 100 / sizes, 100 * expected + 0 * sizes), (lower, 1, expected * sizes)):
+            for number, (name, column) in enumerate(table.items()):
+                x = positions + (number - (len(table) - 1) / 2) * width
+                axes.bar(x, column * scale, width, color=colours[name], label=label_of(name))
+            edges = np.arange(len(layers) + 1) - 0.5
+            axes.stairs(line, edges, baseline=None, color=BLACK, linewidth=0.9, label="expected at random")
+            axes.grid(visible=False, axis="x")
+        upper.set_ylabel("discovered filters [% of layer]")
+        lower.set_ylabel("discovered filters [count]")
+        lower.set_xticks(positions, layers, rotation=90)
+        lower.set_xlim(-0.6, len(layers) - 0.4)
+        legend_above(figure, upper)
+
+
+def training_curves(tables: Mapping[str, "Table"], path: Path, *, x: str = "iteration") -> None:
+    """Write each network's training curves: a panel per quantity, a line per network.
+
+    Args:
+        tables: network -> table with the column ``x`` and any of the quantities to show (``loss``, ``psnr``,
+            ``psnr_blur``, ...). A network may lack a quantity; NaN or None where it was not measured.
+        path: of the PNG file.
+        x: name of the column on the horizontal axis. Losses have a logarithmic vertical axis.
+
+    Raises:
+        ValueError: no table, a table without ``x``, or no quantity.
+    """
+    curves = {
+        network: _columns(table, [], [x, *(name for name in table if name != x)]) for network, table in tables.items()
+    }
+    quantities = list(dict.fromkeys(name for columns in curves.values() for name in columns if name != x))
+    if not quantities:
+        raise ValueError(f"there is nothing to show beside {x!r}: give at least one table with another column")
+    colours = colours_of(list(curves))
+    with figure_file(path, 1 + 3.6 * len(quantities), 3.4) as figure:
+        for axes, quantity in zip(figure.subplots(1, len(quantities), squeeze=False)[0], quantities, strict=True):
+            for network, columns in curves.items():
+                if quantity in columns:
+                    measured = np.isfinite(columns[quantity])
+                    points = columns[x][measured], columns[quantity][measured]
+                    axes.plot(*points, color=colours[network], label=label_of(network))
+            axes.set(xlabel=label_of(x), title=_quantity_label(quantity))
+            if quantity in LOGARITHMIC:
+                axes.set_yscale("log")
+                axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axes.yaxis.set_major_formatter("{x:g}")
+                axes.yaxis.set_minor_locator(NullLocator())
+        legend_above(figure, *figure.axes)
+
+
+def _draw_bands(axes: Axes, part: Mapping[str, NDArray[Any]], quantity: str, methods: Strings) -> None:
+    """Per method a line with markers and the shaded confidence interval around it."""
+    colours = colours_of(methods)
+    for number, method in enumerate(methods):
+        rows = np.flatnonzero(part["method"] == method)
+        rows = rows[np.argsort(part["ratio"][rows])]
+        names = ("ratio", quantity, f"{quantity}_low", f"{quantity}_high")
+        ratio, value, low, high = (part[name][rows] for name in names)
+        axes.fill_between(ratio, low, high, color=colours[method], alpha=0.18, linewidth=0)
+        (line,) = axes.plot(ratio, value, color=colours[method], marker=MARKERS[number % len(MARKERS)])
+        line.set(label=label_of(method), zorder=3 if method == "faig" else 2)
+    axes.axhline(0, color=BLACK, linewidth=0.8)
+    if not np.isfinite(part[quantity]).any():
+        axes.text(0.5, 0.5, "nothing to report:\nthe gain is too small", ha="center", transform=axes.transAxes)
+
+
+def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Limits that hold 0, 1 and every value; wide confidence intervals may leave the panel."""
+    shown = np.append(values[np.isfinite(values)], [0.0, 1.0])
+    margin = 0.06 * np.ptp(shown)
+    return float(shown.min() - margin), float(shown.max() + margin)
+
+
+def _scale_ratios(axes: Axes, ratios: NDArray[np.float64]) -> None:
+    """A logarithmic axis in percent with ticks at 1, 2 and 5 times powers of ten."""
+    ticks = [digit * 10.0**power for power in range(-6, 1) for digit in (1, 2, 5)]
+    shown = [tick for tick in ticks if 0.99 * ratios.min() <= tick <= 1.01 * ratios.max()]
+    shown = shown if len(shown) > 1 else np.unique(ratios).tolist()
+    axes.set_xscale("log")
+    axes.set_xticks(shown, [f"{100 * tick:g}" for tick in shown])
+    axes.minorticks_off()
+    axes.set_xlabel("masked [% of all filters]")
+
+
+def _quantity_label(name: str) -> str:
+    return f"PSNR [dB], {label_of(name.removeprefix('psnr_'))}" if name.startswith("psnr_") else label_of(name)
+
+
+def legend_above(figure: Figure, *axes: Axes) -> None:
+    """One legend for the whole figure, above its panels; each label once."""
+    num_columns = max(1, int(figure.get_figwidth() / 1.9))  # inches
+    entries = {
+        label: handle for panel in axes for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(list(entries.values()), list(entries), loc="outside upper center", ncols=num_columns)
+
+
+def _columns(table: "Table", text: Strings, numeric: Strings) -> dict[str, NDArray[Any]]:
+    """The named columns as arrays, numbers as float64 with NaN for None."""
+    if missing := [name for name in [*text, *numeric] if name not in table]:
+        raise ValueError(f"the table lacks the columns {missing}; it has {list(table)}")
+    columns = {name: np.asarray(table[name], dtype=object) for name in text}
+    columns |= {name: np.asarray(table[name], dtype=np.float64) for name in numeric}
+    if any(len(column) == 0 for column in columns.values()):
+        raise ValueError("the table has no rows: there is nothing to draw")
+    return columns
+
+
+def _check_profile(table: Mapping[str, NDArray[np.float64]], sizes: NDArray[np.float64], layers: Strings) -> None:
+    if not table or not layers:
+        raise ValueError("a layer profile needs at least one degradation and one layer")
+    for name, column in (("num_filters", sizes), *table.items()):
+        if column.shape != (len(layers),):
+            raise ValueError(f"{name} must have one value for each of {len(layers)} layers, got shape {column.shape}")
+        if (column < 0).any() or (column > sizes).any() or (sizes == 0).any():
+            raise ValueError(f"{name} must lie between 0 and the layer's number of filters, which is at least 1")
+
+
+# Files
+
+
+@contextmanager
+def figure_file(path: Path, width: float, height: float, dpi: int = CHART_DPI) -> Iterator[Figure]:
+    """A figure of (width, height) inches in our style, written to ``path`` when the block ends without an error."""
+    with matplotlib.style.context(["default", STYLE]):
+        figure = Figure((width, height), layout="constrained" if dpi == CHART_DPI else None)
+        yield figure
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    with replacing(path) as partial:
+        partial.write_bytes(buffer.getvalue())

@@ -1,0 +1,303 @@
+"""Training on patches: L1 loss, Adam, averaged weights, and a learning rate given by the iteration.
+
+A run goes on from its last checkpoint and ends with the bytes of an undisturbed one: batch n depends on (seed, n).
+Several processes share each batch equally and average their gradients.
+"""
+
+import hashlib
+import json
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialize
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from faig.base.compute import Compute
+from faig.base.files import replacing
+from faig.base.params import Count, settings
+from faig.base.processes import ALONE, Group
+from faig.base.progress import Progress
+from faig.data.crops import Batch, batches
+from faig.data.pairs import Pair
+from faig.data.patches import PatchSampler
+from faig.data.quality import psnr
+from faig.networks.cuda_graph import Recorded
+
+Weights = dict[str, Tensor]
+Objective = Callable[[nn.Module, Tensor, Tensor, Tensor, Compute], Tensor]
+"""Network, LR (N, 3, h, w), HR (N, 3, H, W) and labels (N,) of a batch on the device, compute -> the loss, a scalar.
+
+On CUDA it is recorded (:mod:`faig.networks.cuda_graph`): it must neither read from the device nor copy to it.
+"""
+
+CHECKPOINT = "state.safetensors"
+CURVE = ("iteration", "learning_rate", "train_l1", "validation_psnr")
+"""What a point of the training curve has."""
+
+
+@settings
+class TrainingParams:
+    """Settings of one training run; sizes in HR pixels, intervals in iterations."""
+
+    iterations: Count
+    batch_size: Annotated[int, Field(ge=1, le=65_536)]
+    patch_size: Annotated[int, Field(ge=1, le=4096)]
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    schedule: Literal["one_cycle", "cosine"]
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    adam_betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    log_every: Count
+    checkpoint_every: Count
+    validation_images: Count
+
+    def __post_init__(self) -> None:
+        if self.checkpoint_every % self.log_every:
+            raise ValueError(
+                f"checkpoint_every = {self.checkpoint_every} must be a multiple of log_every = {self.log_every}"
+            )
+
+
+@dataclass
+class TrainingState:
+    """All that a run needs to go on: iteration, network, averaged weights, optimiser and the curve so far.
+
+    ``descend``: LR, HR and labels of a batch on the device -> the loss, a scalar, after the optimiser's step.
+    """
+
+    network: nn.Module
+    average: Weights
+    optimizer: torch.optim.Adam
+    compute: Compute
+    descend: Callable[[tuple[Tensor, ...]], Tensor]
+    iteration: int = 0
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+
+def learning_rate(iteration: int, params: TrainingParams) -> float:
+    """Rate of ``iteration`` (from 0): linear rise over the warm-up (one_cycle only), then half a cosine down to 0."""
+    rising = round(params.warmup * params.iterations) if params.schedule == "one_cycle" else 0
+    if iteration < rising:
+        return params.learning_rate * (iteration + 1) / (rising + 1)
+    progress = (iteration - rising) / max(params.iterations - rising, 1)
+    return params.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def l1(network: nn.Module, lr: Tensor, hr: Tensor, labels: Tensor, compute: Compute) -> Tensor:
+    """The mean absolute error over a batch, an :data:`Objective`."""
+    with compute.autocast():
+        sr = network(lr)
+    return functional.l1_loss(sr.float(), hr)
+
+
+def train(
+    network: nn.Module,
+    sampler: PatchSampler,
+    params: TrainingParams,
+    compute: Compute,
+    validate: Callable[[nn.Module], float],
+    checkpoint: Path,
+    description: str,
+    objective: Objective = l1,
+    group: Group = ALONE,
+) -> tuple[Weights, list[dict[str, float]]]:
+    """Train ``network`` in place; every process of ``group`` must call this.
+
+    Args:
+        validate: network -> validation PSNR in dB; called with the averaged weights at each point of the curve.
+        checkpoint: folder of this run's checkpoint; must be unique to its settings and data. It stays: whoever calls
+            this deletes it when the results are safe.
+        description: what the progress line calls the run.
+
+    Returns:
+        The averaged weights, and the curve: per point iteration, learning_rate, train_l1 (the mean of the objective),
+        validation_psnr.
+
+    Raises:
+        ValueError: the loss became NaN or infinite; the last good checkpoint is kept.
+    """
+    state = start(network, params, compute, objective, group)
+    restore(state, checkpoint)
+    if group.sum(np.array([state.iteration])) != group.size * state.iteration:
+        raise ValueError(
+            f"the processes found different checkpoints in {checkpoint}: it must be a folder that all share"
+        )
+    shown = None if group.is_writer else StringIO()
+    with Progress(params.iterations, description, initial=state.iteration, stream=shown) as progress:
+        while state.iteration < params.iterations:
+            num_steps = min(params.log_every, params.iterations - state.iteration)
+            losses = [step(state, sampler, params) for _ in range(num_steps)]
+            loss = group.sum(np.array([torch.stack(losses).mean().item()]))[0] / group.size
+            state.curve.append(_point(state, float(loss), num_steps, params, validate, checkpoint))
+            progress.advance(num_steps, loss=state.curve[-1]["train_l1"], psnr=state.curve[-1]["validation_psnr"])
+            due = state.iteration % params.checkpoint_every == 0 or state.iteration == params.iterations
+            if due and group.is_writer:
+                save(state, checkpoint)
+    return {name: value.cpu() for name, value in state.average.items()}, state.curve
+
+
+def fit(
+    network: nn.Module,
+    train_pairs: Sequence[Pair],
+    test_pairs: Sequence[Pair],
+    mixture: Mapping[str, float],
+    params: TrainingParams,
+    compute: Compute,
+    *,
+    seed: int,
+    checkpoints: Path,
+    description: str,
+    objective: Objective = l1,
+    group: Group = ALONE,
+) -> tuple[Weights, list[dict[str, float]], Path]:
+    """Train ``network`` on pairs of a mixture of degradations; the curve's validation PSNR is that of the test images.
+
+    The first ``validation_images`` test images of each degradation are watched; nothing is chosen by them.
+
+    Returns:
+        As :func:`train`, and the folder of the run's checkpoint, within ``checkpoints``.
+    """
+    sampler = PatchSampler(
+        train_pairs, mixture, patch_size=params.patch_size, batch_size=params.batch_size, seed=seed, group=group
+    )
+    by_name = {name: [pair for pair in test_pairs if pair.degradation == name] for name in sorted(mixture)}
+    watched = [batches(pairs[: params.validation_images], name) for name, pairs in by_name.items()]
+
+    def validate(network: nn.Module) -> float:
+        return float(np.mean([mean_psnr(network, images, compute) for images in watched]))
+
+    digests = [(pair.degradation, pair.digest()) for pair in (*train_pairs, *test_pairs)]
+    used = [asdict(params), compute.describe(), group.size, dict(mixture), seed, digests]
+    digest = hashlib.sha256(json.dumps(used, sort_keys=True).encode())
+    for value in network.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    checkpoint = checkpoints / digest.hexdigest()[:16]
+    weights, curve = train(network, sampler, params, compute, validate, checkpoint, description, objective, group)
+    return weights, curve, checkpoint
+
+
+def mean_psnr(network: nn.Module, batches: Sequence[Batch], compute: Compute) -> float:
+    """Mean PSNR in dB over all images of the batches, borders of one scale cut."""
+    values = []
+    with torch.no_grad(), compute.autocast():
+        for batch in batches:
+            sr = network(compute.place(batch.lr)).float().cpu()
+            values += psnr(sr, batch.hr, border=batch.scale).tolist()
+    return float(np.mean(values))
+
+
+def start(
+    network: nn.Module, params: TrainingParams, compute: Compute, objective: Objective = l1, group: Group = ALONE
+) -> TrainingState:
+    """State before the first iteration; the network is moved to the device."""
+    network = compute.place_network(network)
+    average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    on_cuda = compute.device.type == "cuda"
+    rate = torch.tensor(params.learning_rate, device=compute.device) if on_cuda else params.learning_rate
+    options = {"fused": True, "capturable": True} if on_cuda else {}
+    optimizer = torch.optim.Adam(network.parameters(), lr=rate, betas=params.adam_betas, **options)
+    trained = DistributedDataParallel(network) if group.size > 1 else network
+
+    def descend(batch: tuple[Tensor, ...]) -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        lr, hr, labels = batch
+        loss = objective(trained, lr, hr, labels, compute)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    recorded = Recorded(descend) if on_cuda and group.size == 1 else descend
+    return TrainingState(network, average, optimizer, compute, recorded)
+
+
+def step(state: TrainingState, sampler: PatchSampler, params: TrainingParams) -> Tensor:
+    """One iteration, in place; returns the loss, a scalar on the device."""
+    for group in state.optimizer.param_groups:
+        rate = learning_rate(state.iteration, params)
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+    lr, hr = (state.compute.place(images) for images in sampler.batch(state.iteration))
+    loss = state.descend((lr, hr, sampler.labels(state.iteration).to(state.compute.device)))
+    state.iteration += 1
+    decay = min(params.ema_decay, state.iteration / (state.iteration + 9))  # little memory of the first weights
+    update = get_ema_multi_avg_fn(decay)  # average + (1 - decay) (value - average), few kernels for all of them
+    update(list(state.average.values()), list(state.network.state_dict().values()), None)
+    return loss
+
+
+def _point(
+    state: TrainingState,
+    loss: float,
+    num_steps: int,
+    params: TrainingParams,
+    validate: Callable[[nn.Module], float],
+    checkpoint: Path,
+) -> dict[str, float]:
+    finite = math.isfinite(loss) and all(bool(torch.isfinite(value).all()) for value in state.average.values())
+    if not finite:
+        kept = (
+            f"the last good checkpoint is kept in {checkpoint}" if checkpoint.exists() else "there is no checkpoint yet"
+        )
+        raise ValueError(
+            f"training diverged between iterations {state.iteration - num_steps + 1} and {state.iteration}: "
+            f"loss or weights are not finite; {kept}. Lower learning_rate = {params.learning_rate}"
+        )
+    current = {name: value.clone() for name, value in state.network.state_dict().items()}
+    state.network.load_state_dict(state.average)
+    quality = validate(state.network)
+    state.network.load_state_dict(current)
+    rate = learning_rate(state.iteration - 1, params)
+    return dict(zip(CURVE, (state.iteration, rate, loss, quality), strict=True))
+
+
+def save(state: TrainingState, folder: Path) -> None:
+    """Write the checkpoint, atomically: weights, averages and Adam's moments as safetensors; the rest in its header."""
+    tensors = {f"average/{name}": value for name, value in state.average.items()}
+    for name, value in state.network.named_parameters():
+        tensors[f"weight/{name}"] = value.detach()
+        for moment in ("exp_avg", "exp_avg_sq"):
+            tensors[f"{moment}/{name}"] = state.optimizer.state[value][moment]
+    header = {"iteration": str(state.iteration), "curve": json.dumps(state.curve)}
+    with replacing(folder / CHECKPOINT) as partial:
+        partial.write_bytes(
+            serialize({key: value.cpu().contiguous() for key, value in tensors.items()}, metadata=header)
+        )
+
+
+def restore(state: TrainingState, folder: Path) -> None:
+    """Take up the checkpoint in ``folder`` where there is one; an unreadable one is passed over with a warning."""
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        return
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata()
+            iteration, curve = int(header["iteration"]), json.loads(header["curve"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        warnings.warn(f"{path} is no checkpoint that can be read ({error}): training starts anew", stacklevel=2)
+        return
+    state.iteration, state.curve = iteration, curve
+    for name, value in state.average.items():
+        value.copy_(tensors[f"average/{name}"])
+    for name, value in state.network.named_parameters():
+        value.data.copy_(tensors[f"weight/{name}"])
+        moments = {key: torch.empty_like(value) for key in ("exp_avg", "exp_avg_sq")}
+        for key, moment in moments.items():
+            moment.copy_(tensors[f"{key}/{name}"])
+        count = torch.tensor(float(iteration), device=state.compute.device)
+        state.optimizer.state[value] = {"step": count, **moments}

@@ -1,0 +1,120 @@
+"""What all stages share at the command line: paths as options, errors as one line."""
+
+import functools
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import ParamSpec
+
+import click
+
+from faig.base.params import unchanged_params
+from stages.shared.imports import LISTS, listed
+
+P = ParamSpec("P")
+PATH = click.Path(path_type=Path)
+_afterwards: list[Path] = []
+LAUNCHED = "FAIG_LAUNCHED"
+"""Environment variable of the processes that ``compute.launcher`` starts."""
+
+
+def stage(function: Callable[P, None]) -> click.Command:
+    """Make a command of a stage; a ValueError or OSError ends it with its message alone and exit status 1.
+
+    So does a change, while it runs, of the params that it reads or of the code that it imports: DVC would note the new
+    ones. What :func:`delete_afterwards` was told of stays until all is well.
+    """
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        _afterwards.clear()
+        try:
+            with unchanged_params(), unchanged_code(function.__module__):
+                function(*args, **kwargs)
+        except (ValueError, OSError) as error:
+            raise click.ClickException(str(error)) from error
+        for folder in _afterwards:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    return click.command()(guarded)
+
+
+def path_option(name: str, description: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """A required option that takes a path: ``path_option("hr", "...")`` gives ``--hr PATH``."""
+    return click.option(f"--{name}", type=PATH, required=True, help=description)
+
+
+def relaunched(launcher: str | None) -> bool:
+    """Run this stage again under ``compute.launcher`` (``torchrun --standalone --nproc-per-node 2``), and wait for it.
+
+    False, and nothing done, where there is no launcher or it has started this process.
+
+    Raises:
+        ValueError: the launcher cannot be started, or a process failed; what it printed says why.
+    """
+    if launcher is None or LAUNCHED in os.environ:
+        return False
+    module = sys.modules["__main__"].__spec__
+    if module is None:
+        raise ValueError("compute.launcher needs the stage to be run as `python -m stages.<name>`")
+    try:
+        command = [*shlex.split(launcher), "-m", module.name, *sys.argv[1:]]
+        status = subprocess.run(command, check=False, env={**os.environ, LAUNCHED: "1"}).returncode
+    except (OSError, ValueError) as error:
+        raise ValueError(f"compute.launcher = {launcher!r} cannot be started: {error}") from error
+    if status:
+        raise ValueError(f"a process under compute.launcher = {launcher!r} failed (status {status}): see above")
+    return True
+
+
+@contextmanager
+def unchanged_code(module: str) -> Iterator[None]:
+    """Check, where DVC runs the stage, that its code is the code listed when the run began, and stays so.
+
+    Raises:
+        ValueError: it is not, or does not.
+    """
+    name = _script_of(module)
+    known = LISTS / f"{name}.txt"
+    if "DVC_STAGE" not in os.environ or name == "survey" or not known.is_file():
+        yield
+        return
+
+    def require_same(when: str) -> None:
+        if listed(Path("stages", f"{name}.py")) != known.read_text(encoding="utf-8"):
+            raise ValueError(f"code that stages/{name}.py imports was changed {when}: run again")
+
+    require_same("since the run began")
+    yield
+    require_same("while the stage ran")
+
+
+def _script_of(module: str) -> str:
+    """``mask`` of ``stages.mask``, also where that is run as __main__."""
+    spec = sys.modules[module].__spec__ if module == "__main__" else None
+    return (spec.name if spec else module).rsplit(".", 1)[-1]
+
+
+def checkpoint_folder(*names: str) -> Path:
+    """Where a stage, the first of ``names``, keeps its checkpoints: under .ckpt, or where FAIG_CHECKPOINTS says.
+
+    Outside DVC, which deletes outputs before a stage runs. ``dvc exp run --temp`` needs a folder outside the copy.
+    Other code or another PyTorch has another folder: what they left is not taken up.
+    """
+    script = Path("stages", f"{names[0]}.py")
+    code = f"{listed(script) if script.is_file() else ''}{version('torch')}"
+    root = Path(os.environ.get("FAIG_CHECKPOINTS", ".ckpt"))
+    return root.joinpath(*names, hashlib.sha256(code.encode()).hexdigest()[:8])
+
+
+def delete_afterwards(folder: Path | None) -> None:
+    """Delete a checkpoint, where there is one, once the stage has written its results and all is well."""
+    if folder is not None:
+        _afterwards.append(folder)
