@@ -5,13 +5,12 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from faig.base.compute import ComputeParams
-from faig.base.params import Name, Ratio, Scale, Seed, settings
+from faig.base.params import Name, NonNegative, Ratio, Scale, Seed, settings
+from faig.base.statistics import BootstrapParams
 from faig.data.degradation import DOWNSAMPLE, DOWNSAMPLING, parse_operations
 from faig.data.photographs import DatasetParams
 from faig.data.targets import CLEAN, TargetParams
-from faig.experiments.agreement import AgreementParams
 from faig.experiments.branches import BranchesParams
-from faig.experiments.claims import ClaimParams
 from faig.experiments.masking import MaskParams, SweepParams
 from faig.experiments.modulation import ModulationParams
 from faig.experiments.prediction import PredictParams
@@ -43,20 +42,21 @@ class PipelineParams:
     dataset: DatasetParams
     degradations: dict[Name, Any]
     targets: Annotated[dict[Name, TargetParams], Field(min_length=1)]
+    main_target: Name
     network: NetworkChoice
     train_baseline: TrainingParams
     finetune: TrainingParams
     score: ScoreParams
+    bootstrap: BootstrapParams
+    min_gain: NonNegative
     mask: MaskParams
     sweep: SweepParams
     predict: PredictParams
     modulate: ModulationParams
-    compare_targets: AgreementParams
     retrain: RetrainParams
     compare_branches: BranchesParams
     compare_predictors: RivalsParams
     severity: SeverityParams
-    claims: dict[Name, ClaimParams]
     compute: ComputeParams
 
     def __post_init__(self) -> None:
@@ -79,21 +79,21 @@ class PipelineParams:
                 raise ValueError(
                     f"{key} names the unknown degradation {unknown[0]}; known are {', '.join(self.degradations)}"
                 )
-        for key in ("predict", "modulate", "compare_targets", "retrain", "compare_branches", "severity"):
-            if (target := getattr(self, key).target) not in self.targets:
-                raise ValueError(f"{key}.target = {target!r} is not one of {', '.join(self.targets)}")
-        if not set(self.severity.levels) & set(self.targets[self.severity.target].attribute):
-            raise ValueError("severity.levels names no degradation that severity.target attributes")
+        if self.main_target not in self.targets:
+            raise ValueError(f"main_target = {self.main_target!r} is not one of {', '.join(self.targets)}")
+        target = self.targets[self.main_target]
+        if not set(self.severity.levels) & set(target.attribute):
+            raise ValueError(f"severity.levels names no degradation that targets.{self.main_target} attributes")
         for name, levels in self.severity.levels.items():
             if name in self.degradations:
                 for value in levels.values:
                     at_level(f"degradations.{name}", self.degradations[name], levels, value)
-        if self.modulate.mixed not in self.targets[self.modulate.target].degradations:
+        if self.modulate.mixed not in target.degradations:
+            raise ValueError(f"modulate.mixed = {self.modulate.mixed!r} is not in targets.{self.main_target}.mixture")
+        if missing := {CLEAN, *target.attribute} - set(self.predict.classes):
             raise ValueError(
-                f"modulate.mixed = {self.modulate.mixed!r} is not in targets.{self.modulate.target}.mixture"
+                f"predict.classes lacks {sorted(missing)[0]}, which targets.{self.main_target} tells apart"
             )
-        if missing := {CLEAN, *self.targets[self.predict.target].attribute} - set(self.predict.classes):
-            raise ValueError(f"predict.classes lacks {sorted(missing)[0]}, which predict.target tells apart")
         for key in ("sweep", "compare_predictors"):
             if unknown := sorted(set(getattr(self, key).methods) - set(METHODS)):
                 raise ValueError(f"{key}.methods names the unknown method {unknown[0]}; known are {', '.join(METHODS)}")

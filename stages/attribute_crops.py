@@ -11,22 +11,18 @@ from faig.base.params import load_params
 from faig.base.progress import track
 from faig.experiments.loading import load_model
 from faig.experiments.prediction import PredictParams, pseudo_scores
-from stages.shared.cli import path_option, stage
+from stages.shared.cli import reads, stage, writes
 from stages.shared.outputs import write_parquet
 from stages.shared.prediction_crops import read_prediction_crops
 
 
 @stage
-@path_option("hr", "HR images, by split")
-@path_option("lr", "LR images, by degradation and split")
-@path_option("baseline", "the baseline's weights")
-@path_option("network", "the target's weights")
-@path_option("output", "scores of each crop, Parquet")
+@reads("hr", "lr", "baseline", "network")
+@writes(output="scores of each crop, Parquet")
 def main(hr: Path, lr: Path, baseline: Path, network: Path, output: Path) -> None:
     """Attribute the calibration and test crops of all classes."""
     params = load_params("predict", PredictParams)
-    compute = resolve(load_params("compute", ComputeParams)).for_gradients()
-    model = load_model(baseline, network, compute)
+    model = load_model(baseline, network, resolve(load_params("compute", ComputeParams)).for_gradients())
     nodes = quadrature("gausslegendre", params.num_nodes)
     crops = read_prediction_crops(hr, lr, params)
     scores = [pseudo_scores(model, [crop.lr], nodes)[0] for crop in track(crops, "attribute_crops")]

@@ -1,52 +1,112 @@
-"""Set what was measured against the paper's claims."""
+"""Judge the paper's claims by the numbers of both pipelines, and draw the argument's figures. Runs no network."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pandas as pd
 
-from faig.base.params import Name, load_params
-from faig.experiments.claims import ClaimParams, judge
-from stages.shared.cli import PATH, path_option, stage
+from faig.base.params import Name, NonNegative, Ratio, Seed, check, load_params, read_params
+from faig.base.seeds import derive_seed
+from faig.base.statistics import BootstrapParams
+from faig.data.targets import TargetParams
+from faig.experiments.score_table import read_discovered, read_layers
+from faig.figures.charts import modulation_chart, retraining_chart, severity_chart
+from faig.figures.pictures import modulation_picture
+from faig.report.agreement import agreement, depth_profile, specialists
+from faig.report.argument import (
+    best_pair,
+    summarize_branches,
+    summarize_dials,
+    summarize_retraining,
+    summarize_severity,
+)
+from faig.report.claims import ClaimParams, judge
+from faig.report.numbers import read_numbers, write_numbers
+from faig.report.prediction import evaluate_predictors
+from stages.shared.cli import path_option, stage, writes
 from stages.shared.outputs import write_csv, write_json
 
 
 @stage
-@click.option("--input", "inputs", multiple=True, type=PATH, required=True, help="metrics, JSON, or a folder of such")
-@path_option("ratios", "folder of what masking removes over the ratio, a CSV per target")
-@path_option("metrics", "statistic, interval, threshold and verdict of each claim, JSON")
-@path_option("table", "the same as a table, with the claims in words, CSV")
-def main(inputs: tuple[Path, ...], ratios: Path, metrics: Path, table: Path) -> None:
-    """Judge every claim of params.yaml."""
-    claims = load_params("claims", dict[Name, ClaimParams])
-    for place in (*inputs, ratios):
-        if not place.exists():
-            raise ValueError(f"{place} does not exist: run the stage that writes it first (`dvc repro`)")
-    known: dict[str, Any] = {
-        "ratios": {path.stem: by_ratio(pd.read_csv(path)) for path in sorted(ratios.glob("*.csv"))}
-    }
-    for path in (path for place in inputs for path in (sorted(place.glob("*.json")) if place.is_dir() else [place])):
-        for section, values in json.loads(path.read_text(encoding="utf-8")).items():
-            known.setdefault(section, {}).update(values)
-    verdicts = {name: judge(claim, known) for name, claim in claims.items()}
-    rows = [{"claim": name, "says": claims[name].says, **values} for name, values in verdicts.items()]
+@path_option("claims", "the claims, YAML")
+@path_option("mission", "numbers of the mission's pipeline, Parquet")
+@path_option("scores", "score tables, by target")
+@path_option("measured", "folder of what the argument's stages measured")
+@writes(
+    metrics="value of each claim's statistic, JSON",
+    numbers="the argument's numbers with their intervals, Parquet",
+    table="the claims with their verdicts, CSV",
+    plots="folder of the argument's figures",
+)
+def main(claims: Path, mission: Path, scores: Path, measured: Path, plots: Path, **outputs: Path) -> None:
+    """Judge every claim."""
+    asked = check("", read_params(claims), dict[Name, ClaimParams], source=str(claims))
+    results = {"compare_targets": compare_targets(scores), **summaries(measured, plots)}
+    known = {**read_numbers(mission), **results}
+    verdicts = {name: judge(claim, known) for name, claim in asked.items()}
+    rows = [{"claim": name, "says": asked[name].says, **values} for name, values in verdicts.items()]
     columns = ["claim", "says", "value", "low", "high", "threshold", "verdict"]
-    write_csv(table, pd.DataFrame(rows).reindex(columns=columns))
-    write_json(metrics, {"claims": verdicts})
+    write_csv(outputs["table"], pd.DataFrame(rows).reindex(columns=columns))
+    write_numbers(outputs["numbers"], results)
+    write_json(outputs["metrics"], {name: row["value"] for name, row in verdicts.items() if "value" in row})
     for row in rows:
         click.echo(f"{row['verdict']}: {row['says']}")
 
 
-def by_ratio(table: pd.DataFrame) -> dict[str, Any]:
-    """Curves over the ratio -> {method: {degradation: {ratio: values}}}, without what was left out."""
-    found: dict[str, Any] = {}
-    for row in table.to_dict(orient="records"):
-        values = {str(key): value for key, value in row.items() if not pd.isna(value)}
-        by_degradation = found.setdefault(values.pop("method"), {})
-        by_degradation.setdefault(values.pop("degradation"), {})[f"{values.pop('ratio'):g}"] = values
-    return found
+def compare_targets(scores: Path) -> dict[str, Any]:
+    """Do the main target and its specialists keep a degradation's removal in the same filters, and how deep?"""
+    targets, main_target = load_params("targets", dict[Name, TargetParams]), load_params("main_target", Name)
+    bootstrap, ratio = load_params("bootstrap", BootstrapParams), load_params("mask_ratio", Ratio)
+    generator = np.random.default_rng(derive_seed(load_params("seed", Seed), "agreement"))
+    layers = read_layers(scores / f"{main_target}.parquet")
+    found = {}
+    for name in targets:
+        rankings = read_discovered(scores / f"{name}.parquet", ratio, len(layers.numbers), ["faig"])
+        found[name] = {key.degradation: filters for key, filters in rankings.items()}
+    experts = specialists(targets, main_target)
+    for name in set(targets[main_target].attribute) - set(experts):
+        click.echo(f"no target is trained on {name} alone: its filters are compared with nobody's")
+    others = {name: found[expert][name] for name, expert in experts.items()}
+    return {
+        "agreement": agreement(layers, found[main_target], others, bootstrap, generator),
+        "depth": {name: depth_profile(layers, filters, bootstrap, generator) for name, filters in found.items()},
+    }
+
+
+def summaries(measured: Path, plots: Path) -> dict[str, Any]:
+    """Numbers of what the argument's stages measured, by stage; draws their figures."""
+    targets, main_target = load_params("targets", dict[Name, TargetParams]), load_params("main_target", Name)
+    bootstrap, min_gain = load_params("bootstrap", BootstrapParams), load_params("min_gain", NonNegative)
+    seed = derive_seed(load_params("seed", Seed), "bootstrap")
+    attributed = targets[main_target].attribute
+
+    def read(name: str) -> pd.DataFrame:
+        return pd.read_parquet(measured / f"{name}.parquet")
+
+    alone, both = read("dials"), read("dial_pairs")
+    modulated: dict[str, Any] = summarize_dials(alone, bootstrap, seed)
+    if len(both):
+        modulated[str(both["input"].to_list()[0])] = best_pair(both, attributed[:2])
+    modulation_chart(alone, both, list(attributed), plots / "modulation.png")
+    modulation_picture(read("dial_pictures"), plots / "modulation_strip.png")
+    retrained = {
+        str(name): summarize_retraining(rows, min_gain, bootstrap, np.random.default_rng(seed))
+        for name, rows in read("retraining").groupby("input", sort=False)
+    }
+    retraining_chart(retrained, plots / "retraining.png")
+    severity = read("severity")
+    severity_chart(severity, plots / "severity.png")
+    classes = load_params("predict.classes", list[Name])
+    _, predicted = evaluate_predictors(read("predictors"), attributed, classes, bootstrap, direct=["classifier"])
+    return {
+        "modulate": modulated,
+        "retrain": retrained,
+        "compare_branches": summarize_branches(read("branches"), bootstrap, np.random.default_rng(seed)),
+        "compare_predictors": predicted,
+        "severity": summarize_severity(severity, bootstrap, np.random.default_rng(seed)),
+    }
 
 
 if __name__ == "__main__":

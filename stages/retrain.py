@@ -1,46 +1,32 @@
 """Train only some filters, and graft and shuffle weights: do weights, locations and connections matter?"""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from faig.base.compute import ComputeParams, resolve
-from faig.base.params import Scale, Seed, load_params
+from faig.base.params import Seed, load_params
 from faig.base.seeds import derive_seed
 from faig.data.crops import batches
 from faig.data.pairs import read_entries, split_pairs
-from faig.experiments.loading import load_model
-from faig.experiments.retraining import RetrainParams, measure, summarize, train_only, trained_variants, untrained
-from faig.experiments.score_table import read_discovered
-from faig.figures.charts import retraining_chart
+from faig.experiments.retraining import RetrainParams, measure, train_only, trained_variants, untrained
 from faig.networks.models import load_network
 from faig.networks.training import fit
-from stages.shared.cli import checkpoint_folder, delete_afterwards, path_option, stage
-from stages.shared.outputs import write_json, write_parquet
+from stages.shared.cli import checkpoint_folder, delete_afterwards, reads, stage, writes
+from stages.shared.model import read_found, read_model
+from stages.shared.outputs import write_parquet
 
 
 @stage
-@path_option("hr", "HR images, by split")
-@path_option("lr", "LR images, by degradation and split")
-@path_option("pairs", "the target's list of pairs, CSV")
-@path_option("baseline", "the baseline's weights")
-@path_option("network", "the target's weights")
-@path_option("scores", "score table")
-@path_option("output", "PSNR per degradation, variant, replicate and test image, Parquet")
-@path_option("metrics", "share of the target's gain that each variant recovers, JSON")
-@path_option("chart", "the same as a chart, PNG")
-def main(hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, scores: Path, **outputs: Path) -> None:
-    """Retrain parts of the baseline on each degradation of one target."""
+@reads("hr", "lr", "pairs", "baseline", "network", "scores")
+@writes(output="PSNR per degradation, variant, replicate and test image, Parquet")
+def main(hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, scores: Path, output: Path) -> None:
+    """Retrain parts of the baseline on each degradation of the main target."""
     params, seed = load_params("retrain", RetrainParams), load_params("seed", Seed)
-    border, compute = load_params("scale", Scale), resolve(load_params("compute", ComputeParams))
-    model = load_model(baseline, network, compute)
+    model = read_model(baseline, network)
     train, test = split_pairs(read_entries(pairs), hr, lr)
     tables: list[pd.DataFrame] = []
-    results: dict[str, Any] = {}
-    for key, found in read_discovered(scores, params.ratio, model.index.num_filters, ["faig"]).items():
-        name = key.degradation
+    for name, found in read_found(scores, model).items():
         generator = np.random.default_rng(derive_seed(seed, "retrain", name))
         networks = untrained(model, found, params.replicates, generator)
         for variant in trained_variants(model.index, found, params.replicates, generator):
@@ -52,18 +38,16 @@ def main(hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, scores:
                 test,
                 {name: 1.0},
                 params.training,
-                compute,
+                model.compute,
                 seed=derive_seed(seed, "retrain", name, str(variant.replicate)),
                 checkpoints=checkpoint_folder("retrain", variant.digest()),
                 description=f"retrain {variant.name} filters for {name}, replicate {variant.replicate}",
             )
             delete_afterwards(checkpoint)
-            networks.append((variant.name, variant.replicate, {part: compute.cast(weights[part]) for part in weights}))
-        tables.append(measure(model, networks, batches(test, name), border=border).assign(degradation=name))
-        results[name] = summarize(tables[-1], params, np.random.default_rng(derive_seed(seed, "bootstrap")))
-    retraining_chart(results, outputs["chart"])
-    write_parquet(outputs["output"], pd.concat(tables, ignore_index=True))
-    write_json(outputs["metrics"], {"retrain": results})
+            moved = {key: model.compute.cast(value) for key, value in weights.items()}
+            networks.append((variant.name, variant.replicate, moved))
+        tables.append(measure(model, networks, {name: batches(test, name)}))
+    write_parquet(output, pd.concat(tables, ignore_index=True))
 
 
 if __name__ == "__main__":

@@ -19,21 +19,15 @@ from faig.data.pairs import read_entries, split_pairs
 from faig.data.targets import TargetParams
 from faig.experiments.loading import load_model
 from faig.experiments.score_table import write_scores
-from faig.experiments.scoring import ScoreParams, detour, num_passes, score_filters, summarize
-from stages.shared.cli import checkpoint_folder, delete_afterwards, path_option, relaunched, stage
-from stages.shared.outputs import write_json
+from faig.experiments.scoring import ScoreParams, detour, num_passes, score_filters
+from stages.shared.cli import TARGET, checkpoint_folder, delete_afterwards, reads, relaunched, stage, writes
 
 
 @stage
-@click.option("--target", required=True, help="name under `targets` in params.yaml")
-@path_option("hr", "HR images, by split")
-@path_option("lr", "LR images, by degradation and split")
-@path_option("pairs", "the target's list of pairs, CSV")
-@path_option("baseline", "the baseline's weights")
-@path_option("network", "the target's weights")
-@path_option("output", "score table, Parquet")
-@path_option("metrics", "convergence of the integrals, JSON")
-def main(target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, **outputs: Path) -> None:
+@TARGET
+@reads("hr", "lr", "pairs", "baseline", "network")
+@writes(output="score of every filter by every method, Parquet")
+def main(target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, output: Path) -> None:
     """Score the filters of one target."""
     params, wishes = load_params("score", ScoreParams), load_params("compute", ComputeParams)
     if relaunched(wishes.launcher):
@@ -60,8 +54,7 @@ def main(target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: 
     described = {"target": target, "settings": asdict(params), **asdict(settings), "checks": checks}
     described["computed_with"] = {**compute.describe(), "processes": str(group.size), "torch": version("torch")}
     described["images"] = list(map(asdict, places + leaves))
-    write_scores(outputs["output"], model.index, scores, described)
-    write_json(outputs["metrics"], {"score": {target: summarize(checks)}})
+    write_scores(output, model.index, scores, described)
     click.echo(detour(checks), err=True, nl=False)
 
 

@@ -1,4 +1,4 @@
-"""The tables of README.md, from metrics/, plots/ and benchmarks/results/."""
+"""The tables of README.md, from metrics/, plots/ and the results under benchmarks/."""
 
 import re
 from pathlib import Path
@@ -6,10 +6,13 @@ from pathlib import Path
 import pandas as pd
 
 from faig.figures.plots import label_of
-from tools.tables import Json, Row, Tables, judged, read_json, read_yaml, share, table, times
+from tools.tables import Json, Row, Tables, judged, read_claims, read_json, read_results, share, table, times
 
 RATIOS = (0.01, 0.03)
 """Shares of the filters in the table of what masking removes."""
+
+ACCURACIES = ("accuracy_attributed", "accuracy_all")
+"""Of a predictor: among clean and the attributed degradations, and among all classes."""
 
 SAME_FOR_ALL = {
     "weight_change": "weight change",
@@ -32,22 +35,22 @@ VARIANTS = {
 
 def main_numbers(root: Path) -> str:
     """What the blind target gains, what masking removes, and how often the predictors are right."""
-    gains = read_json(root / "metrics/finetune/blind.json")["finetune"]["blind"]
+    results = read_results(root)
+    gains = results["finetune"]["blind"]
     rows = [
         (name, f"{row['psnr_baseline']:.2f} dB", f"{row['psnr_target']:.2f} dB", f"{row['gain']:+.2f} dB")
         for name in ("clean", "blur", "noise", "blur_noise")
         for row in [gains[name]]
     ]
-    predict = read_json(root / "metrics/predict.json")["predict"]
+    predict = results["predict"]
     names = {"overlap": "overlap (the paper's)", "response": "response (forward passes only)"}
     predictors = [
-        (label, *(share(predict[name], task, low=True) for task in ("accuracy_three", "accuracy_four")))
-        for name, label in names.items()
+        (label, *(share(predict[name], task, low=True) for task in ACCURACIES)) for name, label in names.items()
     ]
     return "\n\n".join(
         [
             table(("inputs", "baseline", "target", "gain"), rows),
-            masked(pd.read_csv(root / "plots/ratios/blind.csv")),
+            masked(pd.read_csv(root / "plots/removed/blind.csv")),
             table(("predictor, from the 3 %", "clean / blur / noise", "the same and blur_noise"), predictors),
         ]
     )
@@ -79,27 +82,24 @@ def masked(curves: pd.DataFrame) -> str:
 
 
 def claims(root: Path) -> str:
-    """The claims of params.yaml with their verdicts."""
-    says = read_yaml(root / "params.yaml")["claims"]
-    found = read_json(root / "metrics/claims.json")["claims"]
+    """The claims with their verdicts; ``set``: before or after the first run that measured them."""
     rows = []
-    for name, claim in says.items():
-        value, bound, verdict = judged(claim, found[name])
-        rows.append((claim["says"], value, bound, f"**{verdict}**"))
-    return table(("claim", "measured, 95 % interval", "asked", "verdict"), rows)
+    for claim in read_claims(root):
+        value, bound, verdict = judged(claim)
+        rows.append((claim["says"], value, bound, claim["set"], f"**{verdict}**"))
+    return table(("claim", "measured, 95 % interval", "asked", "set", "verdict"), rows)
 
 
 def retraining(root: Path) -> str:
     """What each variant of retraining recovers."""
-    found = read_json(root / "metrics/retrain.json")["retrain"]
+    found = read_results(root)["retrain"]
     rows = [(label, *(share(found[d][name], "recovered", low=True) for d in found)) for name, label in VARIANTS.items()]
     return table(("trained", *(f"of the gain on {name} recovered" for name in found)), rows)
 
 
 def conditions(root: Path) -> str:
     """How far discovered filters lead as many elsewhere, under each condition."""
-    found = {"3 %, 100 iterations, as above": read_json(root / "metrics/retrain.json")["retrain"]}
-    found |= read_json(root / "benchmarks/studies/results/conditions.json")["conditions"]
+    found = read_json(root / "benchmarks/studies/results/conditions.json")["conditions"]
     presets = read_json(root / "benchmarks/studies/results/presets.json")["presets"]
     others = {f"preset `{n}`": values.get("retrain") for n, values in presets.items() if n != "default"}
     found |= {name: values for name, values in others.items() if values}
@@ -118,12 +118,12 @@ def conditions(root: Path) -> str:
 
 def predictors(root: Path) -> str:
     """The response predictor with each method's filters, and its rivals."""
-    found = read_json(root / "metrics/compare_predictors.json")["compare_predictors"]
+    found = read_results(root)["compare_predictors"]
     names = {"trivial": "trivial: estimated noise and sharpness", "classifier": "small supervised CNN"}
     rows = [
         (
             names.get(name, f"response, filters by {label_of(name)}"),
-            *(share(values, task, low=True) for task in ("accuracy_three", "accuracy_four")),
+            *(share(values, task, low=True) for task in ACCURACIES),
             ", ".join(f"{values['auroc'][label]:.2f}" for label in ("clean", "blur", "noise", "blur_noise")),
         )
         for name, values in found.items()

@@ -12,8 +12,8 @@ from faig.attribution.filters import FilterIndex
 from faig.base.ranking import num_discovered
 from faig.figures.plots import label_of
 from faig.networks.models import NetworkParams, NetworkSpec, build_network
-from tools.readme import VARIANTS
-from tools.tables import Json, Row, Tables, judged, read_json, read_yaml, share, table
+from tools.readme import ACCURACIES, VARIANTS
+from tools.tables import Json, Row, Tables, judged, read_claims, read_json, read_results, read_yaml, share, table
 
 RATIOS = (0.01, 0.03, 0.05, 0.1)
 DEGRADATIONS = {"blur": "deblurring", "noise": "denoising"}
@@ -26,10 +26,9 @@ def runs(root: Path) -> dict[str, Path]:
     return {f"{folder.parents[1].name}, {folder.name}": folder for folder in found}
 
 
-def metrics(folder: Path, name: str) -> Json | None:
-    """A run's metrics of one stage; None where that stage was not run."""
-    path = folder / f"metrics/{name}.json"
-    return read_json(path)[name.split("/")[0]] if path.is_file() else None
+def metrics(folder: Path, section: str) -> Json:
+    """A run's results of one section; empty where it was not measured."""
+    return read_results(folder).get(section, {})
 
 
 def params(folder: Path) -> Json:
@@ -41,7 +40,7 @@ def curves_of(root: Path) -> dict[str, pd.DataFrame]:
     """What masking removes over the ratio, by run: only where it removes a share of a gain."""
     found = {}
     for name, folder in runs(root).items():
-        if (path := folder / "plots/ratios/blind.csv").is_file() and "removed" in (read := pd.read_csv(path)).columns:
+        if (path := folder / "plots/removed/blind.csv").is_file() and "removed" in (read := pd.read_csv(path)).columns:
             found[name] = read.dropna(subset="removed")
     return found
 
@@ -67,8 +66,8 @@ def training(root: Path) -> str:
             size = f"{settings['batch_size']} x {settings['patch_size']}²"
             took = f", {taken.loc[stage, 'seconds'] / 60:.0f} min" if stage in taken.index else ""
             cells.append(f"{settings['iterations']} of {size}{took}")
-        tuned = (metrics(folder, "finetune/blind") or {"blind": {}})["blind"]
-        devices = (device(folder, values) for values in (metrics(folder, "train_baseline") or {}, tuned))
+        about = read_json(folder / "run.json")
+        devices = (device(about, about["computed_with"][key]) for key in ("train_baseline", "finetune"))
         rates = (f"{used[key]['learning_rate']:g}" for key in ("train_baseline", "finetune"))
         on = ", then ".join(dict.fromkeys(devices))
         rows.append((name.split(",")[0], used["downsampling"], *cells, ", ".join(rates), on))
@@ -76,11 +75,10 @@ def training(root: Path) -> str:
     return table(heads, rows)
 
 
-def device(folder: Path, values: Json) -> str:
-    """What a stage computed on, by its metrics."""
-    about = read_json(folder / "run.json")
-    where = about.get("gpu") or "a GPU" if values.get("device") == "cuda" else f"{about.get('cores')} cores"
-    return f"{where}, {values.get('precision', '')}"
+def device(about: Json, used: Json) -> str:
+    """What a stage computed on."""
+    where = about.get("gpu") or "a GPU" if used.get("device") == "cuda" else f"{about.get('cores')} cores"
+    return f"{where}, {used.get('precision', '')}"
 
 
 def timings(folder: Path) -> pd.DataFrame:
@@ -92,11 +90,9 @@ def gains(root: Path) -> str:
     """PSNR of baseline and blind target on every kind of input."""
     rows = []
     for name, folder in runs(root).items():
-        found = metrics(folder, "finetune/blind") or {"blind": {}}
-        for inputs, values in found["blind"].items():
-            if isinstance(values, dict):
-                dbs = (f"{values[key]:.2f}" for key in ("psnr_baseline", "psnr_target"))
-                rows.append((name, inputs, *dbs, f"{values['gain']:+.2f}"))
+        for inputs, values in metrics(folder, "finetune").get("blind", {}).items():
+            dbs = (f"{values[key]:.2f}" for key in ("psnr_baseline", "psnr_target"))
+            rows.append((name, inputs, *dbs, f"{values['gain']:+.2f}"))
     return table(("run", "inputs", "baseline [dB]", "blind [dB]", "gain [dB]"), rows)
 
 
@@ -106,7 +102,7 @@ def summary(root: Path) -> str:
     for name, folder in runs(root).items():
         used = params(folder)
         for target in used["targets"]:
-            found = (metrics(folder, f"mask/{target}") or {target: {}})[target]
+            found = metrics(folder, "mask").get(target, {})
             for degradation, values in found.get("faig", {}).items():
                 what = DEGRADATIONS.get(degradation, degradation)
                 shares = (share(values, key, low=True) for key in ("removed", "collateral"))
@@ -180,7 +176,7 @@ def barriers(root: Path) -> str:
         folder = root / "published" / name / "runs/Set14"
         used = params(folder)["finetune"]
         tuned = f"{used['iterations']} of {used['batch_size']}, {used['learning_rate']:g}"
-        found = (metrics(folder, "mask/blind") or {"blind": {}})["blind"].get("faig", {})
+        found = metrics(folder, "mask").get("blind", {}).get("faig", {})
         shares = (share(found.get(degradation, {}), key) for degradation in DEGRADATIONS for key in TAKEN)
         heights = (f"{measured[inputs]['barrier']:.1f}" for inputs in ("clean", *DEGRADATIONS))
         rows.append((name, tuned, *heights, *shares))
@@ -252,14 +248,14 @@ def predictors(root: Path) -> str:
     """How often each predictor is right."""
     rows = []
     for name, folder in runs(root).items():
-        found = {f"{key} (discovered filters)": values for key, values in (metrics(folder, "predict") or {}).items()}
-        rivals = metrics(folder, "compare_predictors") or {}
+        found = {f"{key} (discovered filters)": values for key, values in metrics(folder, "predict").items()}
+        rivals = metrics(folder, "compare_predictors")
         if not found and "faig" in rivals:  # the same predictor
             found["response (discovered filters)"] = rivals["faig"]
         found |= {key: rivals[key] for key in ("random", "trivial", "classifier") if key in rivals}
         for label, values in found.items():
-            if isinstance(values, dict) and "accuracy_four" in values:
-                cells = (share(values, key, low=True) for key in ("accuracy_three", "accuracy_four"))
+            if isinstance(values, dict) and "accuracy_all" in values:
+                cells = (share(values, key, low=True) for key in ACCURACIES)
                 rows.append((name, label, *cells))
     return table(("run", "predictor", "clean / blur / noise", "the same and blur_noise"), rows)
 
@@ -278,18 +274,18 @@ def branches(root: Path) -> str:
 
 def claims(root: Path) -> str:
     """The verdict on each claim in each run: value, interval, threshold."""
-    folders = runs(root)
-    found = {name: values for name, folder in folders.items() if (values := metrics(folder, "claims"))}
-    asked = {}
-    for name in found:
-        asked |= params(folders[name])["claims"]
+    found = {}
+    for name, folder in runs(root).items():
+        if judged_there := {claim["claim"]: claim for claim in read_claims(folder)}:
+            found[name] = judged_there
+    says = {key: claim["says"] for claims in found.values() for key, claim in claims.items()}
     rows = []
-    for key, claim in asked.items():
+    for key, text in says.items():
         cells = []
-        for values in found.values():
-            value, bound, verdict = judged(claim, values[key]) if key in values else ("", "", "")
+        for claims in found.values():
+            value, bound, verdict = judged(claims[key]) if key in claims else ("", "", "")
             cells.append(f"{value}, {bound}: **{verdict}**" if bound else verdict)
-        rows.append((claim["says"], *cells))
+        rows.append((text, *cells))
     return table(("claim: value, interval, what was asked, verdict", *found), rows)
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
+from faig.report.numbers import read_numbers
+
 Json = dict[str, Any]
 Row = tuple[str, ...]
 Tables = Mapping[str, Callable[[Path], str]]
@@ -21,6 +23,20 @@ Tables = Mapping[str, Callable[[Path], str]]
 def read_json(path: Path) -> Json:
     """A JSON file's mapping."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_results(folder: Path) -> Json:
+    """All results of a run, nested, from the tables of numbers in its folder ``metrics``."""
+    results: Json = {}
+    for path in sorted((folder / "metrics").glob("*.parquet")):
+        results |= read_numbers(path)
+    return results
+
+
+def read_claims(folder: Path) -> list[Json]:
+    """The claims of a run with their verdicts, as its table has them; none where they were not judged."""
+    path = folder / "plots/argument/claims.csv"
+    return pd.read_csv(path).to_dict("records") if path.is_file() else []
 
 
 def read_yaml(path: Path) -> Json:
@@ -44,14 +60,12 @@ def share(values: Mapping[str, Any], key: str, *, low: bool = False) -> str:
     return f"{numbers[0]} %" + (f" ({numbers[1]} to {numbers[2]})" if low else "")
 
 
-def judged(claim: Json, values: Json) -> tuple[str, str, str]:
+def judged(claim: Json) -> tuple[str, str, str]:
     """A claim's value with its interval, its threshold, and the verdict: ``0.96 (0.94 to 0.97)``, ``at least 0.75``."""
-    numbers = {key: f"{values[key]:.2f}" for key in ("value", "low", "high", "threshold") if key in values}
+    numbers = {key: f"{claim[key]:.2f}" for key in ("value", "low", "high", "threshold") if not pd.isna(claim[key])}
     interval = f" ({numbers['low']} to {numbers['high']})" if "low" in numbers else ""
-    bound = (
-        f"{'at least' if 'at_least' in claim else 'at most'} {numbers['threshold']}" if "threshold" in numbers else ""
-    )
-    return numbers.get("value", "") + interval, bound, values["verdict"]
+    bound = f"{claim['asked']} {numbers['threshold']}" if "threshold" in numbers else ""
+    return numbers.get("value", "") + interval, bound, claim["verdict"]
 
 
 def times(values: Mapping[str, float], digits: int) -> str:

@@ -16,11 +16,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.common import ROOT, degraded, published, write
-from faig.attribution.path import PathModel, Weights
+from faig.attribution.path import PathModel, Weights, mask
 from faig.base.ranking import num_discovered
 from faig.data.images import list_images, read_image
 from faig.data.quality import psnr
-from faig.experiments.masking import mask
 from tools.tables import Json
 
 INPUTS, RATIO = ("blur", "noise"), 0.01

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -70,9 +71,20 @@ class PathModel:
             raise ValueError(f"the network returns a {type(output).__name__}, not one tensor: wrap it")
         return output.to(self.compute.dtype)
 
-    def loss(self, weights: Weights, lr: Tensor, hr: Tensor) -> Tensor:
-        """L: sum of squared errors over the image, a scalar."""
-        return (self.restore(weights, lr) - self.compute.place(hr)).square().sum(dtype=torch.float64)
+    def masked(self, filters: np.ndarray) -> dict[str, Tensor]:
+        """The target's weights with the baseline's at the given filters (n,), see :func:`mask`."""
+        return mask(self.target, self.baseline, self.index, filters)
+
+
+def mask(target: Weights, baseline: Weights, index: FilterIndex, chosen: np.ndarray) -> dict[str, Tensor]:
+    """The target's weights with the baseline's at the chosen filters (n,); biases stay the target's.
+
+    No filter chosen gives the target, all give the baseline's kernels, bit for bit.
+    """
+    masked = dict(target)
+    for name, flags in index.spread(chosen, target).items():
+        masked[name] = torch.where(flags.to(target[name].device), baseline[name], target[name])
+    return masked
 
 
 class MovingStatistics(TorchFunctionMode):

@@ -7,13 +7,25 @@ Shapes: N images, K columns (per-image quantities), M replicates, R resamples.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
+
+from faig.base.params import Count, settings
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@settings
+class BootstrapParams:
+    """``num_resamples`` resamples of the images; an interval holds the middle share ``confidence`` of their values."""
+
+    num_resamples: Count
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+
 
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """Means (R, K) -> one number per resample (R,)."""
@@ -95,6 +107,16 @@ def bootstrap_replicates(
         for count in sorted({len(rows) for rows in values.values()})
     }
     return {name: ((replicates[len(rows)] @ rows) * images).sum(axis=1) for name, rows in values.items()}
+
+
+def with_interval(name: str, value: float, samples: ArrayLike, confidence: float) -> dict[str, float]:
+    """``name``, ``name_low`` and ``name_high``: a value and the interval that holds its resamples (R,).
+
+    Raises:
+        ValueError: as :func:`percentile_interval`.
+    """
+    low, high = percentile_interval(samples, level=confidence)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
 def percentile_interval(samples: ArrayLike, *, level: float) -> tuple[float, float]:

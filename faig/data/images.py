@@ -50,11 +50,20 @@ def write_png(path: Path, image: np.ndarray) -> None:
     Raises:
         ValueError: the array is not uint8 (H, W, 3).
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"{path}: expected uint8 (H, W, 3), got {image.dtype} {image.shape}")
-    encoded = cv2.imencode(".png", np.ascontiguousarray(image[:, :, ::-1]))[1]
+    content = encode_png(image, str(path))
     with replacing(path) as partial:
-        partial.write_bytes(encoded.tobytes())
+        partial.write_bytes(content)
+
+
+def encode_png(image: np.ndarray, name: str) -> bytes:
+    """An 8-bit RGB image (H, W, 3) as the content of a PNG file; the inverse of :func:`decode_image`.
+
+    Raises:
+        ValueError: the array is not uint8 (H, W, 3); the message begins with ``name``.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"{name}: expected uint8 (H, W, 3), got {image.dtype} {image.shape}")
+    return cv2.imencode(".png", np.ascontiguousarray(image[:, :, ::-1]))[1].tobytes()
 
 
 def is_image(path: Path) -> bool:

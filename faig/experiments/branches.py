@@ -13,7 +13,6 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field
@@ -22,15 +21,16 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from faig.base.compute import Compute
-from faig.base.params import Count, Name, NonNegative, settings
-from faig.base.statistics import bootstrap_replicates, by_replicate, percentile_interval
+from faig.base.params import Count, NonNegative, settings
 from faig.data.crops import Batch
-from faig.data.quality import psnr, ssim
 from faig.data.tensors import detail
+from faig.experiments.evaluation import QUALITY, evaluate
 from faig.networks.models import LEAK, SRCNN, SRResNet
 from faig.networks.training import Objective, TrainingParams
 
 ONE, TWO = "one_branch", "two_branches"
+NOTHING = -1
+"""Stands for no degradation where a network names none."""
 DETAIL_GAIN = 8.0
 """Brings the detail of noisy images to a size of about 1; without it, naming is learned many times slower."""
 
@@ -39,19 +39,16 @@ DETAIL_GAIN = 8.0
 class BranchesParams:
     """Settings of the compare_branches stage.
 
-    ``target``: whose mixture of degradations both networks are trained on; ``replicates``: draws of the prediction
+    ``replicates``: draws of the prediction
     branch and of training patches; ``budget``: parameters that the prediction branch and the modulation may add, as a
     share of the one-branch network's; ``weight``: of the prediction's cross-entropy beside the L1 loss.
     """
 
-    target: Name
     replicates: Count
     training: TrainingParams
     budget: Annotated[float, Field(gt=0, le=0.05)]
     weight: NonNegative
     flops_size: Count
-    num_resamples: Count
-    level: Annotated[float, Field(gt=0, lt=1)]
 
 
 class TwoBranchNetwork(nn.Module):
@@ -167,58 +164,26 @@ def objective(weight: float) -> Objective:
     return loss
 
 
-def measure(
-    network: nn.Module, inputs: Mapping[str, Sequence[Batch]], compute: Compute, *, border: int
-) -> pd.DataFrame:
-    """Quality on every image of every degradation, and for two branches whether it is named.
+def measure(network: nn.Module, inputs: Mapping[str, Sequence[Batch]], compute: Compute) -> pd.DataFrame:
+    """Quality on every image of every degradation, and for two branches which degradation is named.
 
     Args:
         inputs: test images by degradation; the degradations in sorted order are the classes.
 
     Returns:
-        Columns input, image, psnr in dB, ssim, and for two branches predicted.
+        Columns input, image, psnr in dB, ssim, and predicted (empty for one branch).
     """
-    classes, rows = sorted(inputs), []
-    with torch.no_grad(), compute.autocast():
-        for name, images in inputs.items():
-            for batch in images:
-                lr = compute.place(batch.lr)
-                sr, logits = network.both(lr) if isinstance(network, TwoBranchNetwork) else (network(lr), None)
-                sr = sr.float().cpu()
-                values = {"psnr": psnr(sr, batch.hr, border).numpy(), "ssim": ssim(sr, batch.hr, border).numpy()}
-                table = pd.DataFrame({"input": name, "image": batch.names, **values})
-                if logits is not None:
-                    table["predicted"] = [classes[place] for place in logits.argmax(dim=1).tolist()]
-                rows.append(table)
-    return pd.concat(rows, ignore_index=True)
+    classes = sorted(inputs)
 
+    def restore(lr: Tensor) -> Tensor:
+        with compute.autocast():
+            return network(compute.place(lr)).float()
 
-def summarize(table: pd.DataFrame, params: BranchesParams, generator: np.random.Generator) -> dict[str, Any]:
-    """Both networks' quality, and how far two branches lead.
+    def named(sr: Tensor, batch: Batch) -> Tensor:
+        if not isinstance(network, TwoBranchNetwork):
+            return torch.full((len(batch.names),), NOTHING)
+        with torch.no_grad(), compute.autocast():
+            return network.both(compute.place(batch.lr))[1].argmax(dim=1)
 
-    Args:
-        table: columns network (:data:`ONE` or :data:`TWO`), replicate and those of :func:`measure`.
-
-    Returns:
-        By degradation, and as ``mean`` over them: ``psnr_one_branch``, ``psnr_two_branches`` in dB, ``ssim_...``, and
-        ``lead``: PSNR of two branches minus one, with a bootstrap interval over images and replicates; and
-        ``prediction.accuracy``, its interval over images and replicates too.
-    """
-    results: dict[str, Any] = {}
-    leads = {}
-    for name in [*dict.fromkeys(table["input"]), "mean"]:
-        rows = table if name == "mean" else pd.DataFrame(table[table["input"] == name])
-        results[name] = {}
-        for quality in ("psnr", "ssim"):
-            both = {network: by_replicate(pd.DataFrame(part), quality) for network, part in rows.groupby("network")}
-            results[name] |= {f"{quality}_{network}": float(both[network].mean()) for network in (ONE, TWO)}
-            if quality == "psnr":
-                leads[name] = both[TWO] - both[ONE]
-    right = pd.DataFrame(table[table["network"] == TWO])
-    shares = by_replicate(right.assign(right=(right["predicted"] == right["input"]).astype(float)), "right")
-    samples = bootstrap_replicates({**leads, "accuracy": shares}, params.num_resamples, generator)
-    for name, values in leads.items():
-        low, high = percentile_interval(samples[name], level=params.level)
-        results[name] |= {"lead": float(values.mean()), "lead_low": low, "lead_high": high}
-    low, high = percentile_interval(samples["accuracy"], level=params.level)
-    return results | {"prediction": {"accuracy": float(shares.mean()), "accuracy_low": low, "accuracy_high": high}}
+    table = evaluate([([{}], restore)], inputs, {**QUALITY, "predicted": named})
+    return table.assign(predicted=[classes[int(number)] if number >= 0 else "" for number in table["predicted"]])

@@ -8,12 +8,13 @@ Two predictors, each giving features of every image x from the filters of the at
   detail goes (as where they had sharpened) or comes (as where they had removed noise), beside how much detail there
   is. One forward pass per d and one more, no gradient.
 
-A linear discriminant on these features, fitted on calibration crops that are never tested on, names the class.
+:mod:`faig.report.prediction` names the class by a linear discriminant on these features, fitted on calibration crops
+that are never tested on.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -24,11 +25,9 @@ from torch import Tensor
 from faig.attribution.engine import faig
 from faig.attribution.path import PathModel, Weights
 from faig.attribution.quadrature import Nodes
-from faig.base.params import Count, Name, Unique, settings
+from faig.base.params import Name, Unique, settings
 from faig.base.ranking import discovered
-from faig.base.statistics import auroc, bootstrap_interval, first_mean, percentile_interval
 from faig.data.crops import CropParams
-from faig.data.targets import CLEAN
 from faig.data.tensors import detail
 
 
@@ -36,12 +35,9 @@ from faig.data.tensors import detail
 class PredictParams:
     """Settings of the predictor's stages."""
 
-    target: Name
     num_nodes: Annotated[int, Field(ge=1, le=1000)]
     calibration: CropParams
     classes: Annotated[tuple[Name, ...], Field(min_length=2), Unique]
-    num_resamples: Count
-    level: Annotated[float, Field(gt=0, lt=1)]
 
     def __post_init__(self) -> None:
         if self.calibration.num < 2:
@@ -103,45 +99,11 @@ def _log_rms(values: Tensor) -> float:
     return float(np.log(max(values.square().mean().sqrt().item(), 1e-6)))
 
 
-def posteriors(
-    calibration: np.ndarray, calibration_classes: Sequence[str], tests: np.ndarray, classes: Sequence[str]
-) -> np.ndarray:
-    """Fit a linear discriminant on calibration features (N, D) of the given classes: probability of each class (M, K).
-
-    Raises:
-        ValueError: a class has no calibration crop.
-    """
-    known = np.array(calibration_classes)
-    for name in classes:
-        if name not in known:
-            raise ValueError(f"no calibration crop of class {name}")
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # slow to import; few stages come here
-
-    chosen = np.isin(known, list(classes))
-    rule = LinearDiscriminantAnalysis(priors=np.full(len(classes), 1 / len(classes)))
-    rule.fit(calibration[chosen], known[chosen])
-    order = [list(rule.classes_).index(name) for name in classes]
-    return rule.predict_proba(tests)[:, order]
-
-
-def evaluate(
-    crops: Sequence[LabelledCrop],
-    features: Mapping[str, pd.DataFrame],
-    attributed: Sequence[str],
-    params: PredictParams,
-    direct: Collection[str] = (),
-) -> tuple[pd.DataFrame, dict[str, dict[str, Any]]]:
-    """Predict every test crop by every predictor.
-
-    Args:
-        features: by predictor, a row per crop, in the order of ``crops``.
-        direct: predictors that need no discriminant: their features are log-probabilities, a column per class.
+def table_of(crops: Sequence[LabelledCrop], features: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Crops and each predictor's features of them (a row per crop, in their order) side by side.
 
     Returns:
-        A row per crop: set, class, image, the features as <predictor>_<column>, the class predicted among all
-        classes as <predictor> (empty for calibration crops); and by predictor accuracy_three (over ``clean`` and the
-        attributed degradations alone), accuracy_four (over all classes) and, over all classes, auroc.<class>, of its
-        probability against all other classes; all with bootstrap intervals over images.
+        Columns set, class, image, and ``<predictor>/<feature>``.
 
     Raises:
         ValueError: a predictor's features are of another number of crops.
@@ -151,52 +113,5 @@ def evaluate(
             raise ValueError(
                 f"{predictor}: features of {len(columns)} crops, but there are {len(crops)}: run what wrote them"
             )
-    table = pd.DataFrame(
-        {"set": [c.set for c in crops], "class": [c.label for c in crops], "image": [c.name for c in crops]}
-    )
-    is_test, labels = np.array([c.set == "test" for c in crops]), np.array([c.label for c in crops])
-    images = np.array([c.name for c in crops])
-    tasks = {"accuracy_three": [CLEAN, *attributed], "accuracy_four": list(params.classes)}
-    results: dict[str, dict[str, Any]] = {}
-    for predictor, columns in features.items():
-        table = pd.concat([table, columns.add_prefix(f"{predictor}_")], axis=1)
-        results[predictor] = {}
-        for task, classes in tasks.items():
-            tested = is_test & np.isin(labels, classes)
-            if predictor in direct:
-                probabilities = columns.loc[tested, classes].to_numpy()
-            else:
-                values = columns.to_numpy()
-                probabilities = posteriors(values[~is_test], labels[~is_test].tolist(), values[tested], classes)
-            named = np.full(len(crops), "", dtype=object)
-            named[tested] = np.array(classes, dtype=object)[probabilities.argmax(axis=1)]
-            right = (named == labels)[tested].astype(float)
-            results[predictor] |= _with_interval(task, right, images[tested], params)
-            if classes == tasks["accuracy_four"]:
-                table[predictor] = named
-                results[predictor]["auroc"] = _auroc(probabilities, labels[tested], images[tested], params)
-    return table, results
-
-
-def _with_interval(name: str, right: np.ndarray, images: np.ndarray, params: PredictParams) -> dict[str, float]:
-    """Accuracy over crops, with its interval over images: an image's degradations are resampled together."""
-    _, which = np.unique(images, return_inverse=True)
-    by_image = np.bincount(which, weights=right) / np.bincount(which)
-    options = {"num_resamples": params.num_resamples, "level": params.level}
-    low, high = bootstrap_interval(by_image, first_mean, **options, generator=np.random.default_rng(0))
-    return {name: float(right.mean()), f"{name}_low": low, f"{name}_high": high}
-
-
-def _auroc(
-    probabilities: np.ndarray, labels: np.ndarray, images: np.ndarray, params: PredictParams
-) -> dict[str, float]:
-    """Of each class's probability (M, K) against all other classes, with its interval over images."""
-    names, which = np.unique(images, return_inverse=True)
-    share = np.full(len(names), 1 / len(names))
-    counts = np.random.default_rng(0).multinomial(len(names), share, size=params.num_resamples)[:, which]
-    results = {}
-    for name, scores in zip(params.classes, probabilities.T, strict=True):
-        low, high = percentile_interval(auroc(scores, labels == name, counts), level=params.level)
-        value = auroc(scores, labels == name, np.ones((1, len(scores))))
-        results |= {name: float(value[0]), f"{name}_low": low, f"{name}_high": high}
-    return results
+    columns = {"set": [c.set for c in crops], "class": [c.label for c in crops], "image": [c.name for c in crops]}
+    return pd.concat([pd.DataFrame(columns), *(f.add_prefix(f"{name}/") for name, f in features.items())], axis=1)

@@ -11,47 +11,34 @@ recovered = (Q - Q_baseline) / (Q_target - Q_baseline), Q the mean PSNR over tes
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from faig.attribution.filters import FilterIndex
-from faig.attribution.path import PathModel, Weights
-from faig.base.params import Count, Name, NonNegative, Ratio, settings
-from faig.base.statistics import bootstrap_replicates, by_replicate, percentile_interval
+from faig.attribution.path import PathModel, Weights, mask
+from faig.base.params import Count, settings
 from faig.data.crops import Batch
-from faig.data.quality import psnr
-from faig.experiments.masking import mask, restore
+from faig.experiments.evaluation import PSNR, evaluate
 from faig.networks.training import TrainingParams
 
 DISCOVERED, GRAFTED, SHUFFLED, ALL = "discovered", "grafted", "shuffled", "all"
-CONTROLS = ("same_count", "rewired", "random")
-"""Filters drawn anew in each replicate: as many in each layer; the same output channels with other input channels; as
-many anywhere."""
 
 
 @settings
 class RetrainParams:
     """Settings of the retrain stage.
 
-    ``target``: whose filters; ``ratio``: share of all filters that count as discovered; ``replicates``: draws of
-    filters and of training patches; ``training``: what each network is trained with; ``min_gain``: dB that the target
-    must gain for shares of it to be reported.
+    ``replicates``: draws of filters and of training patches; ``training``: what each network is trained with.
     """
 
-    target: Name
-    ratio: Ratio
     replicates: Count
     training: TrainingParams
-    min_gain: NonNegative
-    num_resamples: Count
-    level: Annotated[float, Field(gt=0, lt=1)]
 
 
 @dataclass(frozen=True)
@@ -165,51 +152,14 @@ def untrained(
     return networks
 
 
-def measure(model: PathModel, networks: Sequence[Network], inputs: Sequence[Batch], *, border: int) -> pd.DataFrame:
+def measure(model: PathModel, networks: Sequence[Network], inputs: Mapping[str, Sequence[Batch]]) -> pd.DataFrame:
     """PSNR of each network on each image.
 
     Returns:
-        Columns variant, replicate, image, psnr in dB, ``border`` pixels cut on each side.
+        Columns variant, replicate, input, image, psnr in dB.
     """
-    rows = []
-    for variant, replicate, weights in networks:
-        for batch, sr in zip(inputs, restore(model, weights, inputs), strict=True):
-            values = pd.DataFrame({"image": batch.names, "psnr": psnr(sr, batch.hr, border)})
-            rows.append(values.assign(variant=variant, replicate=replicate))
-    return pd.concat(rows, ignore_index=True).reindex(columns=["variant", "replicate", "image", "psnr"])
-
-
-def summarize(table: pd.DataFrame, params: RetrainParams, generator: np.random.Generator) -> dict[str, Any]:
-    """How much of the target's gain each variant recovers.
-
-    Args:
-        table: as :func:`measure` returns it, of one degradation; variants ``baseline``, ``target`` and others.
-        generator: of the bootstrap, over images and over replicates at once.
-
-    Returns:
-        ``gain`` of the target in dB; by variant ``gained_db``, mean over replicates and images, and, where the gain is
-        at least ``min_gain``, ``recovered`` with ``_low`` and ``_high``; of the controls also ``behind`` with its
-        interval: how much less they recover than the discovered filters do.
-    """
-    by_variant = {name: by_replicate(rows, "psnr") for name, rows in table.groupby("variant", sort=False)}
-    base = by_variant.pop("baseline")
-    gains = {str(name): values - base for name, values in by_variant.items()}
-    target = gains.pop("target")
-    results: dict[str, Any] = {"gain": float(target.mean())}
-    known = results["gain"] >= params.min_gain
-    samples = bootstrap_replicates({**gains, "target": target}, params.num_resamples, generator)
-    for name, values in gains.items():
-        results[name] = {"gained_db": float(values.mean())}
-        if known:
-            shares = samples[name] / samples["target"]
-            results[name] |= _with_interval("recovered", float(values.mean() / target.mean()), shares, params.level)
-    for name in set(CONTROLS) & gains.keys() if known else ():
-        lead = float((gains[DISCOVERED].mean() - gains[name].mean()) / target.mean())
-        leads = (samples[DISCOVERED] - samples[name]) / samples["target"]
-        results[name] |= _with_interval("behind", lead, leads, params.level)
-    return results
-
-
-def _with_interval(name: str, value: float, samples: np.ndarray, level: float) -> dict[str, float]:
-    low, high = percentile_interval(samples, level=level)
-    return {name: value, f"{name}_low": low, f"{name}_high": high}
+    labelled = [
+        ([{"variant": variant, "replicate": replicate}], partial(model.restore, weights))
+        for variant, replicate, weights in networks
+    ]
+    return evaluate(labelled, inputs, PSNR)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from faig.base.compute import Compute
-from faig.base.params import Count, Positive, Ratio, Unique, settings
+from faig.base.params import Count, Positive, Unique, settings
 from faig.data.patches import PatchSampler
 from faig.data.tensors import to_image
 from faig.networks.models import LEAK
@@ -37,13 +37,8 @@ class ClassifierParams:
 
 @settings
 class RivalsParams:
-    """Settings of the compare_predictors stage.
+    """Settings of the compare_predictors stage: ``methods`` name whose filters the response predictor uses."""
 
-    ``ratio``: share of all filters that count as discovered; ``methods``: whose filters the response predictor uses,
-    beside FAIG's.
-    """
-
-    ratio: Ratio
     methods: Annotated[tuple[str, ...], Field(min_length=1), Unique]
     classifier: ClassifierParams
 

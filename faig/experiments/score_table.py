@@ -8,17 +8,19 @@ reading one reads nothing else. Settings, versions and the convergence check are
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from faig.attribution.filters import FilterIndex
 from faig.base.files import replacing
 from faig.base.ranking import discovered, num_discovered
+
+if TYPE_CHECKING:  # so that reading a table does not import PyTorch
+    from faig.attribution.filters import FilterIndex
 
 NAME = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
@@ -45,15 +47,23 @@ LAYOUT: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Key:
-    """Which ranking: of which method, for which degradation, and which of several random ones."""
+    """Which ranking: of which method, for which degradation, and which of several random ones.
+
+    ``ratio``: the share of the filters that is meant, from the best on; 0 where no filters are chosen.
+    """
 
     method: str
     degradation: str
     replicate: int = 0
+    ratio: float = 0.0
+
+
+BASELINE, TARGET = Key("baseline", ""), Key("target", "")
+"""What stands for the two unmasked networks in a table of measurements."""
 
 
 def write_scores(
-    path: Path, index: FilterIndex, rankings: Mapping[Key, np.ndarray], metadata: Mapping[str, Any]
+    path: Path, index: "FilterIndex", rankings: Mapping[Key, np.ndarray], metadata: Mapping[str, Any]
 ) -> None:
     """Write scores (F,) per key; atomic, equal bytes for equal scores."""
     schema = SCHEMA.with_metadata({METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()})
@@ -62,7 +72,7 @@ def write_scores(
             writer.write_table(_rows(index, key, scores, schema), row_group_size=index.num_filters)
 
 
-def _rows(index: FilterIndex, key: Key, scores: np.ndarray, schema: pa.Schema) -> pa.Table:
+def _rows(index: "FilterIndex", key: Key, scores: np.ndarray, schema: pa.Schema) -> pa.Table:
     order = discovered(scores, 1.0)
     layer, out_channel, in_channel = index.locate(order)
     columns = {
@@ -105,7 +115,7 @@ def read_discovered(
                     raise ValueError(f"{path} ranks {len(filters)} filters, but the network has {num_filters}")
                 if not np.array_equal(np.sort(filters), np.arange(num_filters)):
                     raise ValueError(f"{path} does not rank each filter once: delete it and run `dvc repro`")
-                found[key] = filters[: num_discovered(len(filters), ratio)]
+                found[replace(key, ratio=ratio)] = filters[: num_discovered(len(filters), ratio)]
     return found
 
 
@@ -134,3 +144,36 @@ def _open(path: Path) -> pq.ParquetFile:
     if schema.remove_metadata() != SCHEMA or METADATA_KEY not in (schema.metadata or {}):
         raise ValueError(f"{path} is not a score table: its columns are {schema.names}, not {SCHEMA.names}")
     return file
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Where the F filters of a ranking lie: ``names`` (L,) from input to output, ``numbers`` (F,) their positions."""
+
+    names: tuple[str, ...]
+    numbers: np.ndarray
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Filters in each layer, (L,)."""
+        return self.count(np.arange(len(self.numbers)))
+
+    def count(self, filters: np.ndarray) -> np.ndarray:
+        """How many of the filters (n,) lie in each layer, (L,)."""
+        return np.bincount(self.numbers[filters], minlength=len(self.names))
+
+    def depths(self, filters: np.ndarray) -> np.ndarray:
+        """Relative depth of each filter's layer (n,): 0 for the first layer, 1 for the last."""
+        return self.numbers[filters] / max(len(self.names) - 1, 1)
+
+
+def read_layers(path: Path) -> Layers:
+    """The layers of the filters that a score table ranks.
+
+    Raises:
+        ValueError: as :func:`read_discovered`.
+    """
+    with _open(path) as file:
+        rows = file.read_row_group(0, columns=["layer", "filter"]).to_pandas().sort_values("filter")
+    names = tuple(dict.fromkeys(rows["layer"].astype(str)))  # filters are numbered from input to output
+    return Layers(names, rows["layer"].astype(str).map({name: n for n, name in enumerate(names)}).to_numpy())

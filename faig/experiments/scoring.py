@@ -1,7 +1,7 @@
 """All scoring methods side by side: images by degradation -> one ranking per method and degradation."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -48,7 +48,7 @@ class ScoreParams:
 
     images: CropParams
     dead_leaves: CropParams
-    rule: Literal["difference", "share", "plain"]
+    contrast: Literal["difference", "share", "plain"]
     quadrature: QuadratureParams
     num_random: Annotated[int, Field(ge=1, le=100)]
 
@@ -92,9 +92,9 @@ def score_filters(
     rankings: dict[Key, np.ndarray] = {}
     for name in target.attribute:
         moves = [(clean, degraded) for (clean, _), (degraded, _) in zip(images[CLEAN], images[name], strict=True)]
-        rankings[Key("faig", name)] = discriminate(integrated, name, params.rule)
+        rankings[Key("faig", name)] = discriminate(integrated, name, params.contrast)
         rankings[Key("ig", name)] = mean("ig", name, moves, lambda move: input_gradients(model, [move], nodes))
-        rankings[Key("taylor", name)] = discriminate(expanded, name, params.rule)
+        rankings[Key("taylor", name)] = discriminate(expanded, name, params.contrast)
         rankings[Key("weight_change", name)] = changes[True]
         rankings[Key("weight_change_undivided", name)] = changes[False]
         advance(1)
@@ -149,13 +149,6 @@ def _mean(
     own = [store.get(f"{name}_{number}", lambda image=image: score(image)) for number, image in shared]
     rows = np.concatenate([part["scores"] for part in own]) if own else np.zeros((0, model.index.num_filters))
     return group.sum(rows.sum(axis=0, dtype=np.float64)) / len(images), own
-
-
-def summarize(checks: Checks) -> dict[str, Any]:
-    """The largest ``convergence_error``, ``nodes`` and ``unconverged``, and each degradation's ``barrier`` in dB."""
-    keys = ("convergence_error", "nodes", "unconverged")
-    worst = {key: max(check[key] for check in checks.values() if key in check) for key in keys}
-    return {**worst, "barrier": {name: check["barrier"] for name, check in checks.items()}}
 
 
 def detour(checks: Checks) -> str:

@@ -1,4 +1,4 @@
-"""The figures: image grids like the paper's figure 2, curves over mask ratios, filters by layer, training curves.
+"""The figures: image grids like the paper's figure 2, curves over mask ratios, filters by layer.
 
 Every function takes arrays or tables and writes one PNG: atomically, the same bytes for the same input and library
 versions, whatever the user's Matplotlib settings. A name (degradation, method, network) has one colour everywhere.
@@ -15,7 +15,6 @@ import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from faig.base.files import replacing
@@ -44,10 +43,7 @@ LABELS = {
     "ig": "IG",
     "taylor": "Taylor",
     "weight_change_undivided": "weight change, undivided",
-    "train_l1": "training loss (L1)",
-    "validation_psnr": "validation PSNR [dB]",
 }
-LOGARITHMIC = ("loss", "train_l1")  # quantities with a logarithmic axis
 STYLE = {
     "figure.dpi": 100,
     "font.size": 9,
@@ -105,11 +101,7 @@ def image_grid(
         path: of the PNG file.
         column_groups: headings over neighbouring columns, (title, number of columns) from left to right, all columns
             covered; "" for none. A gap separates the groups.
-
-    Raises:
-        ValueError: no image, an image that is not 8-bit RGB, or titles, captions or groups that do not fit the grid.
     """
-    _check_grid(images, row_titles, column_titles, captions, column_groups)
     layout = _layout(images, column_titles, column_groups)
     with figure_file(path, layout.size[0] / GRID_DPI, layout.size[1] / GRID_DPI, dpi=GRID_DPI) as figure:
         _write_headings(figure, layout, row_titles, column_groups)
@@ -170,33 +162,10 @@ def _write_headings(figure: Figure, layout: _Layout, row_titles: Strings, groups
         start += count
 
 
-def _check_grid(
-    images: ImageRows,
-    row_titles: Strings,
-    column_titles: Strings,
-    captions: Sequence[Strings],
-    groups: Groups,
-) -> None:
-    num_rows, num_columns = len(row_titles), len(column_titles)
-    if num_rows == 0 or num_columns == 0:
-        raise ValueError("an image grid needs at least one row and one column")
-    for name, grid in (("images", images), ("captions", captions)):
-        if [len(row) for row in grid] != [num_columns] * num_rows:
-            raise ValueError(
-                f"{name} must be {num_rows} rows of {num_columns}, as the titles say: got rows of {[*map(len, grid)]}"
-            )
-    for image in (image for row in images for image in row):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-            raise ValueError(f"expected 8-bit RGB images (H, W, 3), got {image.dtype} {image.shape}")
-    counts = [count for _, count in groups]
-    if groups and (min(counts) < 1 or sum(counts) != num_columns):
-        raise ValueError(f"column groups of {counts} columns do not cover the {num_columns} columns of the grid")
-
-
 # Charts
 
 
-def ratio_curves(table: "Table", path: Path, *, mask_ratio: float | None = None) -> None:
+def ratio_curves(table: "Table", path: Path) -> None:
     """Write what masking removes, and its collateral, over the mask ratio: a panel per degradation, a line per method.
 
     Args:
@@ -204,7 +173,6 @@ def ratio_curves(table: "Table", path: Path, *, mask_ratio: float | None = None)
             ``removed`` and ``collateral`` (shares of the restoration gain) with their confidence intervals
             ``removed_low``, ``removed_high`` and so on. NaN, None or no column at all where there is nothing to report.
         path: of the PNG file.
-        mask_ratio: marked by a vertical line if given.
 
     Raises:
         ValueError: the table is empty or lacks one of the first three columns.
@@ -221,8 +189,6 @@ def ratio_curves(table: "Table", path: Path, *, mask_ratio: float | None = None)
             for axes, degradation in zip(row, degradations, strict=True):
                 part = {name: column[columns["degradation"] == degradation] for name, column in columns.items()}
                 _draw_bands(axes, part, quantity, methods)
-                if mask_ratio is not None:
-                    axes.axvline(mask_ratio, color=BLACK, linewidth=0.8, linestyle=":")
             row[0].set_ylabel(f"{quantity} [share of gain]")
             row[0].set_ylim(*_limits(columns[quantity]))
         for axes, degradation in zip(panels[0], degradations, strict=True):
@@ -242,13 +208,9 @@ def layer_profile(counts: Mapping[str, ArrayLike], num_filters: ArrayLike, layer
         num_filters: filters per layer (L,).
         layers: names of the layers (L,), from input to output.
         path: of the PNG file.
-
-    Raises:
-        ValueError: the lengths differ, there is nothing to show, or a layer has fewer filters than were discovered.
     """
     sizes = np.asarray(num_filters, dtype=float)
     table = {name: np.asarray(column, dtype=float) for name, column in counts.items()}
-    _check_profile(table, sizes, layers)
     expected = np.mean([column.sum() for column in table.values()]) / sizes.sum()
     colours, positions, width = colours_of(list(table)), np.arange(len(layers)), 0.84 / len(table)
     with figure_file(path, max(6.0, 2 + 0.3 * len(layers)), 5.6) as figure:
@@ -265,41 +227,6 @@ def layer_profile(counts: Mapping[str, ArrayLike], num_filters: ArrayLike, layer
         lower.set_xticks(positions, layers, rotation=90)
         lower.set_xlim(-0.6, len(layers) - 0.4)
         legend_above(figure, upper)
-
-
-def training_curves(tables: Mapping[str, "Table"], path: Path, *, x: str = "iteration") -> None:
-    """Write each network's training curves: a panel per quantity, a line per network.
-
-    Args:
-        tables: network -> table with the column ``x`` and any of the quantities to show (``loss``, ``psnr``,
-            ``psnr_blur``, ...). A network may lack a quantity; NaN or None where it was not measured.
-        path: of the PNG file.
-        x: name of the column on the horizontal axis. Losses have a logarithmic vertical axis.
-
-    Raises:
-        ValueError: no table, a table without ``x``, or no quantity.
-    """
-    curves = {
-        network: _columns(table, [], [x, *(name for name in table if name != x)]) for network, table in tables.items()
-    }
-    quantities = list(dict.fromkeys(name for columns in curves.values() for name in columns if name != x))
-    if not quantities:
-        raise ValueError(f"there is nothing to show beside {x!r}: give at least one table with another column")
-    colours = colours_of(list(curves))
-    with figure_file(path, 1 + 3.6 * len(quantities), 3.4) as figure:
-        for axes, quantity in zip(figure.subplots(1, len(quantities), squeeze=False)[0], quantities, strict=True):
-            for network, columns in curves.items():
-                if quantity in columns:
-                    measured = np.isfinite(columns[quantity])
-                    points = columns[x][measured], columns[quantity][measured]
-                    axes.plot(*points, color=colours[network], label=label_of(network))
-            axes.set(xlabel=label_of(x), title=_quantity_label(quantity))
-            if quantity in LOGARITHMIC:
-                axes.set_yscale("log")
-                axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-                axes.yaxis.set_major_formatter("{x:g}")
-                axes.yaxis.set_minor_locator(NullLocator())
-        legend_above(figure, *figure.axes)
 
 
 def _draw_bands(axes: Axes, part: Mapping[str, NDArray[Any]], quantity: str, methods: Strings) -> None:
@@ -336,10 +263,6 @@ def _scale_ratios(axes: Axes, ratios: NDArray[np.float64]) -> None:
     axes.set_xlabel("masked [% of all filters]")
 
 
-def _quantity_label(name: str) -> str:
-    return f"PSNR [dB], {label_of(name.removeprefix('psnr_'))}" if name.startswith("psnr_") else label_of(name)
-
-
 def legend_above(figure: Figure, *axes: Axes) -> None:
     """One legend for the whole figure, above its panels; each label once."""
     num_columns = max(1, int(figure.get_figwidth() / 1.9))  # inches
@@ -358,16 +281,6 @@ def _columns(table: "Table", text: Strings, numeric: Strings) -> dict[str, NDArr
     if any(len(column) == 0 for column in columns.values()):
         raise ValueError("the table has no rows: there is nothing to draw")
     return columns
-
-
-def _check_profile(table: Mapping[str, NDArray[np.float64]], sizes: NDArray[np.float64], layers: Strings) -> None:
-    if not table or not layers:
-        raise ValueError("a layer profile needs at least one degradation and one layer")
-    for name, column in (("num_filters", sizes), *table.items()):
-        if column.shape != (len(layers),):
-            raise ValueError(f"{name} must have one value for each of {len(layers)} layers, got shape {column.shape}")
-        if (column < 0).any() or (column > sizes).any() or (sizes == 0).any():
-            raise ValueError(f"{name} must lie between 0 and the layer's number of filters, which is at least 1")
 
 
 # Files

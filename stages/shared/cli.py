@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -49,6 +49,40 @@ def stage(function: Callable[P, None]) -> click.Command:
 def path_option(name: str, description: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
     """A required option that takes a path: ``path_option("hr", "...")`` gives ``--hr PATH``."""
     return click.option(f"--{name}", type=PATH, required=True, help=description)
+
+
+INPUTS = {
+    "hr": "HR images, by split",
+    "lr": "LR images, by degradation and split",
+    "pairs": "the target's list of pairs, CSV",
+    "baseline": "the baseline's weights, safetensors",
+    "network": "the target's weights, safetensors",
+    "scores": "the target's score table, Parquet",
+}
+"""What several stages read, by the name of its option."""
+
+
+def reads(*names: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Required options of :data:`INPUTS` that take paths: ``reads("hr", "lr")`` gives ``--hr PATH --lr PATH``."""
+    return _options({name: INPUTS[name] for name in names})
+
+
+def writes(**descriptions: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Required options that take paths to write: ``writes(output="scores, Parquet")`` gives ``--output PATH``."""
+    return _options(descriptions)
+
+
+def _options(descriptions: Mapping[str, str]) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    def decorate(function: Callable[P, None]) -> Callable[P, None]:
+        for name, description in reversed(list(descriptions.items())):
+            function = path_option(name.replace("_", "-"), description)(function)
+        return function
+
+    return decorate
+
+
+TARGET = click.option("--target", required=True, help="name under `targets` in params.yaml")
+"""Option of the stages that run once per target."""
 
 
 def relaunched(launcher: str | None) -> bool:

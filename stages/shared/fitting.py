@@ -29,7 +29,7 @@ def fit_or_load(
     compute: Compute,
     group: Group,
 ) -> tuple[Weights, pd.DataFrame]:
-    """Weights and training curve (of published weights: no points).
+    """Weights and training curve, with what it was computed with in ``attrs``; of published weights: no points.
 
     Args:
         name: of the network, among published weights.
@@ -53,4 +53,6 @@ def fit_or_load(
     )
     if group.is_writer:
         delete_afterwards(checkpoint)
-    return weights, pd.DataFrame(points, columns=CURVE)
+    curve = pd.DataFrame(points, columns=CURVE)
+    curve.attrs.update(compute.describe())
+    return weights, curve

@@ -1,0 +1,58 @@
+"""One loop for all experiments: networks x inputs x measures -> a table with a row per network, input and image."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from faig.data.crops import Batch
+from faig.data.quality import psnr, ssim
+
+Restore = Callable[[Tensor], Tensor]
+"""LR (n, 3, H, W) -> SR (n, 3, sH, sW), not clipped."""
+Measure = Callable[[Tensor, Batch], Tensor]
+"""SR of a batch on the CPU, and the batch -> a number per image (n,)."""
+Labels = Mapping[str, Any]
+"""What marks a network's rows in the table: column -> value."""
+
+# Borders of one scale are cut, as the field does.
+PSNR: Mapping[str, Measure] = {"psnr": lambda sr, batch: psnr(sr, batch.hr, batch.scale)}
+"""PSNR in dB."""
+QUALITY: Mapping[str, Measure] = {**PSNR, "ssim": lambda sr, batch: ssim(sr, batch.hr, batch.scale)}
+"""PSNR in dB and SSIM."""
+
+
+def evaluate(
+    networks: Sequence[tuple[Sequence[Labels], Restore]],
+    inputs: Mapping[str, Sequence[Batch]],
+    measures: Mapping[str, Measure],
+    advance: Callable[[int], None] = lambda _: None,
+) -> pd.DataFrame:
+    """Measure what networks restore.
+
+    Args:
+        networks: each with the labels of all the rows that it stands for: one network can stand for several.
+        inputs: images by degradation.
+        measures: by the name of their column.
+        advance: called with 1 after each network and degradation.
+
+    Returns:
+        A column per label, then input (the degradation), image (its name), and a column per measure.
+    """
+    rows: list[dict[str, Any]] = []
+    for labels, restore in networks:
+        for name, batches in inputs.items():
+            for batch in batches:
+                with torch.no_grad():
+                    sr = restore(batch.lr).cpu()
+                columns = {column: measure(sr, batch).tolist() for column, measure in measures.items()}
+                values = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+                for own in labels:
+                    rows += [
+                        {**own, "input": name, "image": image, **value}
+                        for image, value in zip(batch.names, values, strict=True)
+                    ]
+            advance(1)
+    return pd.DataFrame(rows)

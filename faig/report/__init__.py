@@ -1,0 +1,1 @@
+"""From measurements to numbers: intervals, summaries and verdicts. Needs no PyTorch and no network."""

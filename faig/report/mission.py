@@ -1,0 +1,100 @@
+"""All numbers of the mission's pipeline, and the few of them that its metrics file holds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from faig.base.statistics import BootstrapParams
+from faig.experiments.score_table import Layers
+from faig.report.effects import by_ratio, effects, gains
+
+METHOD, CONTROL = "faig", "random"
+"""The method whose filters the metrics are about, and what they are compared with."""
+CLEAN = "clean"
+
+
+def masking_results(
+    target: str,
+    masks: pd.DataFrame,
+    sweep: pd.DataFrame,
+    attributed: Sequence[str],
+    min_gain: float,
+    bootstrap: BootstrapParams,
+    seed: int,
+) -> dict[str, Any]:
+    """What one target gains, and what masking takes away, at ``mask_ratio`` and over the ratios of the sweep.
+
+    Args:
+        target: name of the target.
+        masks, sweep: as :func:`faig.experiments.masking.measure` returns them.
+        attributed: the target's attributed degradations.
+
+    Returns:
+        ``finetune.<target>.<input>``: gains; ``mask.<target>.<method>.<degradation>``: effects;
+        ``ratios.<target>.<method>.<degradation>.<ratio>``: the same over the ratio.
+    """
+    [at_mask_ratio] = by_ratio(masks).values()
+    curves: dict[str, dict[str, Any]] = {}
+    for ratio, table in by_ratio(sweep).items():
+        for method, by_degradation in effects(table, attributed, min_gain, bootstrap, seed).items():
+            for degradation, values in by_degradation.items():
+                curves.setdefault(method, {}).setdefault(degradation, {})[f"{ratio:g}"] = values
+    found = {"finetune": gains(masks), "mask": effects(at_mask_ratio, attributed, min_gain, bootstrap, seed)}
+    return {section: {target: values} for section, values in {**found, "ratios": curves}.items()}
+
+
+def curve_table(curves: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> pd.DataFrame:
+    """``ratios.<target>`` as a table: a row per method, degradation and ratio; the quantities and their intervals."""
+    rows = [
+        {"method": method, "degradation": degradation, "ratio": float(ratio)}
+        | {name: value for name, value in values.items() if not isinstance(value, Mapping)}
+        for method, by_degradation in curves.items()
+        for degradation, by_ratios in by_degradation.items()
+        for ratio, values in by_ratios.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def depth_results(layers: Layers, found: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Mean relative depth, 0 first and 1 last layer, of each degradation's filters (n,)."""
+    return {name: float(layers.depths(filters).mean()) for name, filters in found.items()}
+
+
+def check_results(checks: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """How well a target's path integrals close: the worst degradation's ``convergence_error``, ``nodes`` and
+    ``unconverged``, and each degradation's ``barrier`` in dB.
+    """
+    keys = ("convergence_error", "nodes", "unconverged")
+    worst = {key: max(check[key] for check in checks.values() if key in check) for key in keys}
+    return {**worst, "barrier": {name: check["barrier"] for name, check in checks.items()}}
+
+
+def headline(results: Mapping[str, Any], target: str) -> dict[str, Any]:
+    """The main target's few numbers: gains and losses in dB, shares from 0 to 1, of the filters that FAIG discovers.
+
+    What was not measured, as where a gain is too small to take a share of, is left out.
+    """
+    masked = results["mask"][target]
+    own, random = masked[METHOD], masked[CONTROL]
+
+    def shares(of: Mapping[str, Mapping[str, Any]], key: str) -> dict[str, float]:
+        return {name: values[key] for name, values in of.items() if key in values}
+
+    score = results["score"][target]
+    accuracy = {
+        f"{predictor}_{which}": values[f"accuracy_{which}"]
+        for predictor, values in results["predict"].items()
+        for which in ("attributed", "all")
+    }
+    return {
+        "gain_db": {name: values["gain"] for name, values in results["finetune"][target].items()},
+        "removed_by_masking": shares(own, "removed"),
+        "removed_by_masking_at_random": shares(random, "removed"),
+        "collateral_of_masking": shares(own, "collateral"),
+        "clean_db_lost_by_masking": {name: values["lost_db"][CLEAN] for name, values in own.items()},
+        "prediction_accuracy": accuracy,
+        "faig_convergence_error": score["convergence_error"],
+        "faig_barrier_db": max(score["barrier"].values()),
+    }
