@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -55,7 +55,6 @@ class TrainingParams:
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
     patch_size: Annotated[int, Field(ge=1, le=4096)]
     learning_rate: Annotated[float, Field(gt=0, le=1)]
-    schedule: Literal["one_cycle", "cosine"]
     warmup: Annotated[float, Field(ge=0, lt=1)]
     adam_betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
@@ -87,8 +86,8 @@ class TrainingState:
 
 
 def learning_rate(iteration: int, params: TrainingParams) -> float:
-    """Rate of ``iteration`` (from 0): linear rise over the warm-up (one_cycle only), then half a cosine down to 0."""
-    rising = round(params.warmup * params.iterations) if params.schedule == "one_cycle" else 0
+    """Rate of ``iteration`` (from 0): linear rise over the warm-up, then half a cosine down to 0."""
+    rising = round(params.warmup * params.iterations)
     if iteration < rising:
         return params.learning_rate * (iteration + 1) / (rising + 1)
     progress = (iteration - rising) / max(params.iterations - rising, 1)
