@@ -46,13 +46,18 @@ def main(claims: Path, mission: Path, scores: Path, measured: Path, plots: Path,
     results = {"compare_targets": compare_targets(scores), **summaries(measured, plots)}
     known = {**read_numbers(mission), **results}
     verdicts = {name: judge(claim, known) for name, claim in asked.items()}
-    rows = [{"claim": name, "says": asked[name].says, **values} for name, values in verdicts.items()]
-    columns = ["claim", "says", "value", "low", "high", "threshold", "verdict"]
+    rows = [{"claim": name, **described(asked[name]), **values} for name, values in verdicts.items()]
+    columns = ["claim", "says", "value", "low", "high", "asked", "threshold", "set", "verdict"]
     write_csv(outputs["table"], pd.DataFrame(rows).reindex(columns=columns))
     write_numbers(outputs["numbers"], results)
     write_json(outputs["metrics"], {name: row["value"] for name, row in verdicts.items() if "value" in row})
     for row in rows:
         click.echo(f"{row['verdict']}: {row['says']}")
+
+
+def described(claim: ClaimParams) -> dict[str, str]:
+    """What the table says of a claim before it is judged."""
+    return {"says": claim.says, "asked": "at most" if claim.at_least is None else "at least", "set": claim.set}
 
 
 def compare_targets(scores: Path) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import json
 import platform
 import shutil
 import subprocess
-import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from faig.base.files import complete_folder, replacing
 from faig.data.dead_leaves import PREFIX
 from faig.networks.models import load_network
 from faig.networks.pretrained import SUMS, published_digests
-from tools.tables import Json, read_json, read_yaml
+from tools.tables import Json, read_json, read_results, read_yaml
 from tools.timings import read_timings
 
 WEIGHTS = ("baseline", "blind")
@@ -65,6 +64,10 @@ def describe(terms: str) -> Json:
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "versions": installed,
+        "computed_with": {
+            key: pd.read_parquet(f"data/curves/{name}.parquet").attrs
+            for key, name in (("train_baseline", "baseline"), ("finetune", "blind"))
+        },
         "images": {
             "photographs to train on": len(names["train"]) - len(made),
             "dead-leaves images to train on": len(made),
@@ -76,9 +79,8 @@ def describe(terms: str) -> Json:
 
 def current_stages() -> dict[str, list[Path]]:
     """Outputs, by stage, of what is up to date and needs nothing that is not: of these params, photographs and code."""
-    run(sys.executable, "-m", "dvc", "repro", "--quiet", "check")  # and survey, which looks at what DVC does not see
     with Repo() as repo:
-        changed = {name for name, reasons in repo.status().items() if reasons != ["always changed"]}
+        changed = set(repo.status())
         graph = repo.index.graph  # from each stage to those that it depends on
         return {
             stage.addressing: [Path(out.def_path) for out in stage.outs]
@@ -181,14 +183,13 @@ def card(network: str, results: Path, weights: Path) -> str:
     images = ", ".join(f"{number} {kind}" for kind, number in about["images"].items() if number)
     rows = []
     for name, folder in runs.items():
-        for degradation, values in read_json(folder / "metrics/finetune/blind.json")["finetune"]["blind"].items():
-            if isinstance(values, dict):
-                cells = (f"{values[key]:.2f}" for key in ("psnr_baseline", "psnr_target"))
-                rows.append(f"| {name} | {degradation} | {' | '.join(cells)} | {values['gain']:+.2f} |")
+        for degradation, values in read_results(folder)["finetune"]["blind"].items():
+            cells = (f"{values[key]:.2f}" for key in ("psnr_baseline", "psnr_target"))
+            rows.append(f"| {name} | {degradation} | {' | '.join(cells)} | {values['gain']:+.2f} |")
     settings = [
         f"| {key}: {name} | {params[key][name]} |"
         for key in ("train_baseline", "finetune")
-        for name in ("iterations", "batch_size", "patch_size", "learning_rate", "schedule", "ema_decay")
+        for name in ("iterations", "batch_size", "patch_size", "learning_rate", "ema_decay")
     ]
     mixture = ", ".join(f"{name} {weight:g}" for name, weight in params["targets"]["blind"]["mixture"].items())
     name = f"{spec.params.name} of width {spec.params.width} and depth {spec.params.depth}, x{spec.scale}"

@@ -2,9 +2,10 @@
 
 Reads the commit at HEAD and its DVC experiments; takes those whose params.yaml differs from HEAD's in ``seed`` alone:
 
-    dvc exp run --queue -S 'seed=1,2,3,4' && dvc queue start && python -m tools.seeds
+    dvc exp run -P --queue -S 'seed=1,2,3,4' && dvc queue start && python -m tools.seeds
 """
 
+import io
 import json
 import subprocess
 import sys
@@ -15,10 +16,12 @@ from typing import Any
 import click
 import pandas as pd
 
-from faig.base.params import Name, check
-from faig.experiments.claims import ClaimParams, over_seeds
+from faig.base.params import Name, check, read_params
+from faig.report.claims import ClaimParams, judge, over_seeds
+from faig.report.numbers import to_results
 
-METRICS, PARAMS = "metrics/claims.json", "params.yaml"
+METRICS, PARAMS, CLAIMS = "metrics/argument.json", "params.yaml", "argument/claims.yaml"
+NUMBERS = ("metrics/mission.parquet", "metrics/argument.parquet")
 
 
 @click.command()
@@ -26,26 +29,39 @@ METRICS, PARAMS = "metrics/claims.json", "params.yaml"
 @click.option("--output", type=click.Path(path_type=Path), help="also write the table here, CSV")
 def main(level: float, output: Path | None) -> None:
     """Gather the claims' statistics over seeds."""
-    command = [sys.executable, "-m", "dvc", "exp", "show", "--json"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise click.ClickException(result.stderr.strip())
     try:
-        params, runs = find_runs(json.loads(result.stdout))
-        claims = check("claims", params["claims"], dict[Name, ClaimParams], source=PARAMS)
-        rows = over_seeds(claims, list(runs.values()), level=level)
+        shown = json.loads(run(sys.executable, "-m", "dvc", "exp", "show", "--json"))
+        revisions = find_runs(shown)
+        claims = check("", read_params(Path(CLAIMS)), dict[Name, ClaimParams], source=CLAIMS)
+        runs = [{name: judge(claim, numbers_of(rev)) for name, claim in claims.items()} for rev in revisions.values()]
+        rows = over_seeds(claims, runs, level=level)
+    except subprocess.CalledProcessError as error:
+        raise click.ClickException(error.stderr.decode().strip()) from error
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     table = pd.DataFrame(rows)
-    click.echo(f"seeds {', '.join(map(str, runs))}")
+    click.echo(f"seeds {', '.join(map(str, revisions))}")
     click.echo(table.drop(columns="says").to_string(index=False, float_format="{:.3f}".format, na_rep=""))
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(table.to_csv(index=False, float_format="%.6g"), encoding="utf-8")
 
 
-def find_runs(shown: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[int, Mapping[str, Any]]]:
-    """What ``dvc exp show --json`` shows -> HEAD's params, and by seed the verdicts of each run that differs in nothing
+def run(*command: str) -> bytes:
+    """What a command prints."""
+    return subprocess.run(command, capture_output=True, check=True).stdout
+
+
+def numbers_of(revision: str) -> dict[str, Any]:
+    """All numbers of both pipelines as a Git revision holds them."""
+    found: dict[str, Any] = {}
+    for path in NUMBERS:
+        found |= to_results(pd.read_parquet(io.BytesIO(run("git", "show", f"{revision}:{path}"))))
+    return found
+
+
+def find_runs(shown: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+    """What ``dvc exp show --json`` shows -> by seed the revision of each run whose params differ from HEAD's in nothing
     but the seed; of several with one seed the newest.
 
     Raises:
@@ -54,14 +70,14 @@ def find_runs(shown: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[
     head = shown[1]
     known = _values(head.get("data"), "params", PARAMS)
     if not known or not _values(head.get("data"), "metrics", METRICS):
-        raise ValueError(f"the commit at HEAD holds no {METRICS}: run `dvc repro` and commit its results first")
-    listed = [head["data"], *(item["revs"][0]["data"] for item in head.get("experiments") or () if item["revs"])]
-    runs: dict[int, Mapping[str, Any]] = {}
-    for data in listed:
-        params, metrics = _values(data, "params", PARAMS), _values(data, "metrics", METRICS)
-        if metrics and params | {"seed": None} == known | {"seed": None}:
-            runs.setdefault(params["seed"], metrics["claims"])
-    return known, dict(sorted(runs.items()))
+        raise ValueError(f"the commit at HEAD holds no {METRICS}: run `dvc repro -P` and commit its results first")
+    listed = [head, *(item["revs"][0] for item in head.get("experiments") or () if item["revs"])]
+    runs: dict[int, str] = {}
+    for item in listed:
+        params = _values(item["data"], "params", PARAMS)
+        if _values(item["data"], "metrics", METRICS) and params | {"seed": None} == known | {"seed": None}:
+            runs.setdefault(params["seed"], item["rev"])
+    return dict(sorted(runs.items()))
 
 
 def _values(data: Mapping[str, Any] | None, kind: str, file: str) -> dict[str, Any]:

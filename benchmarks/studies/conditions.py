@@ -1,6 +1,6 @@
 """When do locations and connections matter? The retrain stage under other conditions, one changed at a time.
 
-``python -m benchmarks.studies.conditions`` after ``dvc repro``: reads the networks and scores in data/, runs
+``python -m benchmarks.studies.conditions`` after ``dvc repro`` of the preset ``srresnet_32x8``: reads the networks and scores in data/, runs
 ``stages.retrain`` with other values, and writes benchmarks/studies/results/conditions.json. Conditions that are there
 already stay unless named.
 """
@@ -14,22 +14,29 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
+import pandas as pd
 from ruamel.yaml import YAML
 
 from benchmarks.common import results_file, write
+from faig.base.params import check
+from faig.base.seeds import derive_seed
+from faig.base.statistics import BootstrapParams
+from faig.report.argument import summarize_retraining
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECIALISTS = "filters of the specialist"
 CONDITIONS: dict[str, dict[str, Any]] = {
-    "ratio 0.01": {"ratio": 0.01},
-    "ratio 0.1": {"ratio": 0.1},
+    "3 %, 100 iterations": {},
+    "ratio 0.01": {"mask_ratio": 0.01},
+    "ratio 0.1": {"mask_ratio": 0.1},
     "30 iterations": {"iterations": 30},
     "300 iterations": {"iterations": 300},
     "learning rate 3e-3": {"learning_rate": 3.0e-3},
     "learning rate 3e-4": {"learning_rate": 3.0e-4},
     SPECIALISTS: {},
 }
-"""What differs from the section ``retrain`` of params.yaml or its ``training``; metrics/retrain.json is without."""
+"""What differs from ``mask_ratio`` or ``retrain.training`` of params.yaml."""
 
 
 @click.command()
@@ -42,7 +49,7 @@ def main(names: tuple[str, ...], threads: int | None) -> None:
         known = json.loads(path.read_text(encoding="utf-8"))["conditions"]
     for name in names or [name for name in CONDITIONS if name not in known]:
         click.echo(name)
-        tables = ["blur", "noise"] if name == SPECIALISTS else ["blind"]
+        tables = ["only_blur", "only_noise"] if name == SPECIALISTS else ["blind"]
         known[name] = {}
         for table in tables:
             known[name] |= retrain(CONDITIONS[name], ROOT / f"data/scores/{table}.parquet", threads)
@@ -54,7 +61,7 @@ def retrain(changes: dict[str, Any], scores: Path, threads: int | None) -> dict[
     params = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
     training = params["retrain"]["training"]
     for key, value in changes.items():
-        (training if key in training else params["retrain"])[key] = value
+        (training if key in training else params)[key] = value
     training["log_every"] = training["checkpoint_every"] = training["iterations"]
     params["compute"]["threads"] = threads
     with tempfile.TemporaryDirectory() as folder:
@@ -68,13 +75,17 @@ def retrain(changes: dict[str, Any], scores: Path, threads: int | None) -> dict[
             "network": data / "networks/blind.safetensors",
             "scores": scores,
             "output": "retraining.parquet",
-            "metrics": "retrain.json",
-            "chart": "retraining.png",
         }
         words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         subprocess.run([sys.executable, "-m", "stages.retrain", *words], cwd=folder, env=environment, check=True)
-        return json.loads(Path(folder, "retrain.json").read_text(encoding="utf-8"))["retrain"]
+        table = pd.read_parquet(Path(folder, "retraining.parquet"))
+    bootstrap = check("bootstrap", params["bootstrap"], BootstrapParams, source="params.yaml")
+    seed = derive_seed(params["seed"], "bootstrap")
+    return {
+        str(name): summarize_retraining(rows, params["min_gain"], bootstrap, np.random.default_rng(seed))
+        for name, rows in table.groupby("input", sort=False)
+    }
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the other presets find: ``python -m benchmarks.studies.presets srcnn --workspace path/to/clone``.
 
-Reads the metrics of a clone in which that preset was applied and ``dvc repro`` has ended, and adds them to
+Reads the results of a clone in which that preset was applied and ``dvc repro`` (with -P: retraining, too) has ended, and adds them to
 benchmarks/studies/results/presets.json.
 """
 
@@ -13,6 +13,7 @@ import click
 from ruamel.yaml import YAML
 
 from benchmarks.common import results_file, write
+from tools.tables import read_results
 
 
 @click.command()
@@ -29,19 +30,15 @@ def main(name: str, workspace: Path) -> None:
 
 def collect(workspace: Path) -> dict[str, Any]:
     """Gains, shares lost and predictions of one finished run."""
-
-    def read(name: str) -> dict[str, Any]:
-        return json.loads((workspace / f"metrics/{name}.json").read_text(encoding="utf-8"))
-
+    results = read_results(workspace)
     params = YAML(typ="safe", pure=True).load(workspace / "params.yaml")
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=workspace, capture_output=True, text=True, check=True
     )
-    masked = read("mask/blind")["mask"]["blind"]
-    predict = read("predict")["predict"]["response"]
+    masked = results["mask"]["blind"]
     retrained = {
         name: {variant: values[variant] for variant in ("discovered", "random", "rewired") if variant in values}
-        for name, values in read("retrain")["retrain"].items()
+        for name, values in results.get("retrain", {}).items()
     }
     return {
         "commit": commit.stdout.strip(),
@@ -49,11 +46,11 @@ def collect(workspace: Path) -> dict[str, Any]:
         "network": params["network"],
         "mask_ratio": params["mask_ratio"],
         "num_classes": len(params["predict"]["classes"]),
-        "finetune": read("finetune/blind")["finetune"]["blind"],
+        "finetune": results["finetune"]["blind"],
         "faig": masked["faig"],
         "random": {name: values.get("removed") for name, values in masked["random"].items()},
         "retrain": retrained,
-        "accuracy": {key: value for key, value in predict.items() if key.startswith("accuracy")},
+        "accuracy": {key: value for key, value in results["predict"]["response"].items() if key.startswith("accuracy")},
     }
 
 

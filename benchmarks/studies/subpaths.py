@@ -17,17 +17,19 @@ from faig.attribution.engine import Image, discriminate, integrate
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import END_POINT, quadrature
 from faig.base.compute import ComputeParams, resolve
-from faig.base.params import Scale, Seed, load_params
+from faig.base.params import NonNegative, Seed, load_params
 from faig.base.ranking import discovered
 from faig.base.seeds import derive_seed
+from faig.base.statistics import BootstrapParams
 from faig.data.crops import choose_crops, cut
 from faig.data.pairs import read_entries, split_pairs
 from faig.data.targets import TargetParams
 from faig.experiments.loading import load_model
-from faig.experiments.masking import MaskParams, effects, measure
+from faig.experiments.masking import measure
 from faig.experiments.score_table import Key
 from faig.experiments.scoring import ScoreParams
-from stages.shared.inputs import read_test_inputs
+from faig.report.effects import effects
+from stages.shared.model import read_test_inputs
 
 QUARTERS, NODES = 4, 4
 WHOLE, AT_TARGET, FIRST = "path 0 to 1", "target", "path 0 to 0.25"
@@ -89,11 +91,9 @@ def main(ratio: float, data: Path) -> None:
         for name in settings.attribute
     }
     inputs = read_test_inputs(pairs, hr, lr, settings.attribute)
-    table = measure(model, inputs, chosen, border=load_params("scale", Scale), advance=lambda _: None, full=False)
-    bootstrap = derive_seed(seed, "bootstrap")
-    results = effects(
-        table, settings.attribute, load_params("mask", MaskParams), lambda: np.random.default_rng(bootstrap)
-    )
+    table = measure(model, inputs, chosen, full=False)
+    bootstrap, min_gain = load_params("bootstrap", BootstrapParams), load_params("min_gain", NonNegative)
+    results = effects(table, settings.attribute, min_gain, bootstrap, derive_seed(seed, "bootstrap"))
     rows = [
         {"part": part, "products": products, "rule": rule, **results[" ".join((part, products, rule))]}
         for part, products, rule in ROWS
