@@ -6,7 +6,7 @@ STATE := .venv/.setup-state
 # The `python` in dvc.yaml's commands comes from PATH.
 IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup repro test preset plan clean
+.PHONY: help setup repro test preset plan clean clean-stale
 .PRECIOUS: $(STATE)
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make preset NAME=smoke   write a preset of presets/ into params.yaml; NAME=default goes back"
 	@echo "make plan                how long a run from scratch takes here, and what it needs"
 	@echo "make setup               make or update .venv (the others do so by themselves)"
+	@echo "make clean-stale         remove results of targets and degradations that params.yaml no longer names"
 	@echo "make clean               remove .venv and tool caches; data, results and DVC's cache stay"
 
 setup: $(STATE)
@@ -43,6 +44,9 @@ preset: setup
 
 plan: setup
 	@$(IN_VENV) python -m tools.plan
+
+clean-stale: setup
+	@$(IN_VENV) python -m tools.clean_stale
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache *.egg-info

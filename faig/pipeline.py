@@ -117,14 +117,11 @@ class PipelineParams:
             if size < MIN_LR * self.scale:
                 raise ValueError(f"{key} = {size} must be at least {MIN_LR} times scale = {self.scale}")
         sizes.pop("dataset.test_tiles.size", None)
-        if self.dataset.source == "embedded":
-            leaves = self.dataset.dead_leaves
-            if leaves.num_images and sizes["score.dead_leaves.size"] > leaves.size:
-                size = sizes["score.dead_leaves.size"]
-                raise ValueError(
-                    f"score.dead_leaves.size = {size} must be at most dataset.dead_leaves.size = {leaves.size}"
-                )
-        del sizes["score.dead_leaves.size"]
+        leaves, size = self.dataset.dead_leaves, sizes.pop("score.dead_leaves.size")
+        if leaves.num_images and size > leaves.size:
+            raise ValueError(
+                f"score.dead_leaves.size = {size} must be at most dataset.dead_leaves.size = {leaves.size}"
+            )
         for key, size in sizes.items():
             if size > self.dataset.min_size:
                 raise ValueError(f"{key} = {size} must be at most dataset.min_size = {self.dataset.min_size}")

@@ -8,18 +8,20 @@ from faig.base.files import complete_folder
 from faig.base.params import Count, Scale, Seed, load_params
 from faig.base.workers import for_each
 from faig.data.images import is_image, write_png
-from faig.data.photographs import SPLITS, DatasetParams, Source, download, list_sources, make_images, require_disjoint
+from faig.data.photographs import DatasetParams, Source, list_sources, make_images, require_disjoint
 from stages.shared.cli import path_option, stage
 
 
 @stage
+@path_option("train", "folder of photographs to train on")
+@path_option("test", "folder of photographs to test on")
 @path_option("output", "folder to write, with train and test in it")
-def main(output: Path) -> None:
-    """Read, check and split the photographs."""
+def main(train: Path, test: Path, output: Path) -> None:
+    """Read and check the photographs, and make dead-leaves images."""
     params = load_params("dataset", DatasetParams)
     scale, seed = load_params("scale", Scale), load_params("seed", Seed)
     workers = load_params("compute.workers", Count | None)
-    download(params)
+    places = {"train": train, "test": test}
 
     def prepare(source: Source) -> tuple[Source, str, int]:
         images, digest = make_images(source, params, scale=scale, seed=seed)
@@ -28,21 +30,16 @@ def main(output: Path) -> None:
         return source, digest, len(images)
 
     with complete_folder(output) as folder:
-        done = for_each(prepare, list_sources(params), workers=workers, description="prepare")
+        done = for_each(prepare, list_sources(places, params), workers=workers, description="prepare")
         require_disjoint((source, digest) for source, digest, _ in done)
-    for split in SPLITS:
+    for split, place in places.items():
         made, taken = (
             sum(number for source, _, number in done if source.split == split and (source.path is None) == is_made)
             for is_made in (True, False)
         )
         click.echo(f"{split}: {taken} images of photographs, {made} of dead leaves")
-    if params.source == "folder":
-        for path in (params.folder.train, params.folder.test):
-            others = sorted(other.name for other in path.iterdir() if not is_image(other))
-            if others:
-                click.echo(
-                    f"{path}: {len(others)} entries are no image files and were left out: {', '.join(others[:5])}"
-                )
+        if others := sorted(other.name for other in place.iterdir() if not is_image(other)):
+            click.echo(f"{place}: {len(others)} entries are no image files and were left out: {', '.join(others[:5])}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skimage
 from click import Command
 from click.testing import CliRunner, Result
 from PIL import Image
@@ -27,9 +28,9 @@ from faig.data.photographs import (
     DatasetParams,
     Images,
     TileParams,
-    digests_of_photographs,
     list_sources,
     make_images,
+    provide_photographs,
     require_disjoint,
     tiles,
 )
@@ -53,15 +54,16 @@ ARCHIVES = {
 }
 
 
-def values(place: Path, **changes: Any) -> dict[str, Any]:
-    """The dataset section of params.yaml, for photographs in ``place``."""
+def values(place: Path, *, num_made: int = 0, **changes: Any) -> dict[str, Any]:
+    """The dataset section of params.yaml, for photographs in ``place`` and ``num_made`` dead-leaves images."""
     section: dict[str, Any] = {
-        "source": "folder",
-        "folder": {"train": str(place / "train"), "test": str(place / "test")},
-        "div2k": {"folder": "none", "unpacked": str(place), **ARCHIVES},
+        "source": "bundled",
+        "div2k": {"folder": "none", **ARCHIVES},
+        "train": str(place / "train"),
+        "test": str(place / "test"),
         "limit": None,
         "min_size": 16,
-        "dead_leaves": DEAD_LEAVES,
+        "dead_leaves": DEAD_LEAVES | {"num_images": num_made},
         "test_tiles": None,
     }
     return section | changes
@@ -93,7 +95,7 @@ def load(section: dict[str, Any], *, scale: int = 2) -> tuple[Images, Images]:
     """Images of train and of test, as the stage makes them one by one."""
     params, found = params_of(section), {split: {} for split in SPLITS}
     digests = []
-    for source in list_sources(params):
+    for source in list_sources({"train": params.train, "test": params.test}, params):
         images, digest = make_images(source, params, scale=scale, seed=0)
         found[source.split] |= images
         digests.append((source, digest))
@@ -101,20 +103,33 @@ def load(section: dict[str, Any], *, scale: int = 2) -> tuple[Images, Images]:
     return found["train"], found["test"]
 
 
-# The embedded source
+# The bundled photographs
 
 
 @pytest.fixture(scope="module")
-def embedded() -> tuple[Images, Images]:
-    """The bundled photographs; opening a connection fails."""
+def provided(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the bundled photographs; opening a connection fails."""
+    folder = tmp_path_factory.mktemp("bundled") / "photographs"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "socket", lambda *_, **__: pytest.fail("tried to use the network"))
-        tile = {"size": 128, "per_photograph": 4}
-        return load(values(Path(), source="embedded", test_tiles=tile), scale=4)
+        provide_photographs("bundled", params_of(values(folder)).div2k, folder)
+    return folder
 
 
-def test_embedded_scenes_are_in_one_split(embedded: tuple[Images, Images]):
-    train, test = embedded
+@pytest.fixture(scope="module")
+def bundled(provided: Path) -> tuple[Images, Images]:
+    return load(values(provided, num_made=2, test_tiles={"size": 128, "per_photograph": 4}), scale=4)
+
+
+def test_bundled_photographs_are_copied_as_they_are(provided: Path):
+    package = Path(skimage.data.__file__).parent
+    for split, names in (("train", TRAIN_FILES), ("test", TEST_FILES)):
+        assert {path.name for path in (provided / split).iterdir()} == set(names)
+        assert all((provided / split / name).read_bytes() == (package / name).read_bytes() for name in names)
+
+
+def test_bundled_scenes_are_in_one_split(bundled: tuple[Images, Images]):
+    train, test = bundled
     photographs = {Path(name).stem for name in TRAIN_FILES}
     assert set(train) == photographs | {f"{PREFIX}000", f"{PREFIX}001"}
     assert {"motorcycle_left", "motorcycle_right"} <= photographs  # one scene
@@ -122,23 +137,23 @@ def test_embedded_scenes_are_in_one_split(embedded: tuple[Images, Images]):
     assert not set(TRAIN_FILES) & set(TEST_FILES)
 
 
-def test_embedded_images_are_8_bit_rgb_and_multiples_of_the_scale(embedded: tuple[Images, Images]):
-    for image in (embedded[0] | embedded[1]).values():
+def test_bundled_images_are_8_bit_rgb_and_multiples_of_the_scale(bundled: tuple[Images, Images]):
+    for image in (bundled[0] | bundled[1]).values():
         assert image.dtype == np.uint8
         assert image.shape[2] == 3
         assert image.shape[0] % 4 == image.shape[1] % 4 == 0
-    assert len({channel.tobytes() for channel in np.moveaxis(embedded[0]["camera"], 2, 0)}) == 1  # gray became RGB
+    assert len({channel.tobytes() for channel in np.moveaxis(bundled[0]["camera"], 2, 0)}) == 1  # gray became RGB
 
 
-def test_embedded_test_photographs_are_tiled(embedded: tuple[Images, Images]):
-    assert all(image.shape == (128, 128, 3) for image in embedded[1].values())
-    assert len(embedded[1]) == 4 * len(TEST_FILES)
+def test_bundled_test_photographs_are_tiled(bundled: tuple[Images, Images]):
+    assert all(image.shape == (128, 128, 3) for image in bundled[1].values())
+    assert len(bundled[1]) == 4 * len(TEST_FILES)
 
 
-def test_dead_leaves_are_made_by_name_and_cropped(embedded: tuple[Images, Images]):
-    again, _ = load(values(Path(), source="embedded"), scale=4)
+def test_dead_leaves_are_made_by_name_and_cropped(bundled: tuple[Images, Images], folder: Path):
+    again, _ = load(values(folder, num_made=2), scale=4)
     assert again[f"{PREFIX}001"].shape == (48, 48, 3)
-    np.testing.assert_array_equal(again[f"{PREFIX}001"], embedded[0][f"{PREFIX}001"])
+    np.testing.assert_array_equal(again[f"{PREFIX}001"], bundled[0][f"{PREFIX}001"])
 
 
 # The user's folders
@@ -189,7 +204,7 @@ def test_a_test_photograph_that_is_also_in_train_is_refused(folder: Path, split:
 
 def test_one_folder_for_both_splits_is_refused(folder: Path):
     section = values(folder)
-    section["folder"]["test"] = section["folder"]["train"]
+    section["test"] = section["train"]
     with pytest.raises(ValueError, match="is also a training photograph"):
         load(section)
 
@@ -227,32 +242,6 @@ def test_a_test_photograph_must_hold_a_tile(folder: Path):
         load(section)
 
 
-# DIV2K: what it is downloaded from is in test_downloads.py
-
-
-def test_an_unpacked_copy_is_read_as_a_folder(folder: Path):
-    found = load(values(folder, source="div2k"))
-    assert [list(split) for split in found] == [["a", "b", "c"], ["d", "e"]]
-    assert [list(split) for split in load(values(folder, source="div2k", limit=2))] == [["a", "b"], ["d", "e"]]
-
-
-def test_a_copy_that_is_not_there_is_named(folder: Path):
-    section = values(folder, source="div2k")
-    section["div2k"]["unpacked"] = str(folder / "elsewhere")
-    with pytest.raises(ValueError, match=r"elsewhere/train does not exist"):
-        load(section)
-
-
-def test_the_list_of_photographs_names_archives_before_they_are_downloaded(folder: Path):
-    section = values(folder, source="div2k")
-    assert len(digests_of_photographs(params_of(section))) == 5
-    section["div2k"]["unpacked"] = None
-    assert digests_of_photographs(params_of(section)) == [
-        ("train", "train.zip", 64 * "1"),
-        ("test", "test.zip", 64 * "2"),
-    ]
-
-
 # Tiles
 
 
@@ -280,11 +269,12 @@ def test_tiles_do_not_overlap_and_are_as_many_as_fit():
         ({"source": "internet"}, "dataset.source = 'internet'"),
         ({"min_size": 0}, "dataset.min_size = 0"),
         ({"limit": 0}, "dataset.limit = 0"),
-        ({"folder": {"train": "a"}}, "dataset.folder.test is missing"),
+        ({"train": None}, "dataset.train = None"),
+        ({"div2k": {"folder": "none"}}, "dataset.div2k.train is missing"),
         ({"test_tiles": {"size": 31, "per_photograph": 1}}, "dataset.test_tiles.size = 31"),
         ({"test_tiles": {"size": 32, "per_photograph": 0}}, "dataset.test_tiles.per_photograph = 0"),
         ({"scale": 2}, "dataset.scale is not a known key"),
-        ({"source": "embedded", "min_size": 51}, "dead_leaves.size = 50 must be at least min_size = 51"),
+        ({"num_made": 1, "min_size": 51}, "dead_leaves.size = 50 must be at least min_size = 51"),
     ],
 )
 def test_values_out_of_range_are_refused(tmp_path: Path, change: dict[str, Any], message: str):
@@ -294,7 +284,6 @@ def test_values_out_of_range_are_refused(tmp_path: Path, change: dict[str, Any],
 
 def test_the_size_of_dead_leaves_counts_where_they_are_made_only(tmp_path: Path):
     params_of(values(tmp_path, min_size=51))
-    params_of(values(tmp_path, source="embedded", min_size=51, dead_leaves=DEAD_LEAVES | {"num_images": 0}))
 
 
 # The stages prepare and synthesize
@@ -327,6 +316,10 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run_stage
 
 
+def run_prepare(run: Run, output: str = "data/hr", **changes: Any) -> Result:
+    return run(prepare, "--train", "train", "--test", "test", "--output", output, **changes)
+
+
 def run_synthesize(run: Run, output: str, degradation: str = "noise", **changes: Any) -> Result:
     options = ["--degradation", degradation, "--hr", "data/hr", "--output", output]
     return run(synthesize, *options, **changes)
@@ -349,36 +342,16 @@ def require_clean_failure(result: Result, message: str, output: str) -> None:
 
 def test_prepare_writes_both_splits_and_repeats_its_bytes(run: Run):
     for output in ("data/hr", "again"):
-        assert run(prepare, "--output", output).exit_code == 0
+        assert run_prepare(run, output).exit_code == 0
     assert list(bytes_of("data/hr")) == ["test/d.png", "test/e.png", "train/a.png", "train/b.png", "train/c.png"]
     assert bytes_of("data/hr") == bytes_of("again")
     np.testing.assert_array_equal(read_image(Path("data/hr/train/b.png")), photograph(1))
 
 
-def test_the_list_of_photographs_follows_their_names_and_contents(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(folder)
-    dataset = check("dataset", values(folder), DatasetParams, source="params.yaml")
-
-    def listed() -> list[tuple[str, str, str]]:
-        return digests_of_photographs(dataset)
-
-    first = listed()
-    assert [(split, file[0]) for split, file, _ in first] == [
-        *(("train", name) for name in "abc"),
-        *(("test", name) for name in "de"),
-    ]
-    assert listed() == first
-    save(Path("train/a.png"), photograph(7))
-    changed = listed()
-    assert changed != first
-    Path("train/b.bmp").unlink()
-    assert listed() != changed
-
-
 def test_prepare_says_what_it_took_and_what_it_left_out(run: Run):
     Path("train/notes.txt").write_text("no image")
     Path("train/more").mkdir()
-    printed = run(prepare, "--output", "data/hr").output
+    printed = run_prepare(run).output
     assert "train: 3 images of photographs, 0 of dead leaves" in printed
     assert "train: 2 entries are no image files and were left out: more, notes.txt" in printed
 
@@ -386,7 +359,7 @@ def test_prepare_says_what_it_took_and_what_it_left_out(run: Run):
 def test_prepare_replaces_what_an_earlier_run_left(run: Run):
     save(Path("data/hr/train/old.png"), photograph(9))
     save(Path("data/hr.part/train/interrupted.png"), photograph(9))
-    assert run(prepare, "--output", "data/hr").exit_code == 0
+    assert run_prepare(run).exit_code == 0
     assert not {"train/old.png", "train/interrupted.png"} & set(bytes_of("data/hr"))
     assert not Path("data/hr.part").exists()
 
@@ -394,11 +367,11 @@ def test_prepare_replaces_what_an_earlier_run_left(run: Run):
 def test_prepare_names_a_file_that_cannot_be_read_and_writes_nothing(run: Run):
     path = Path("test/e.png")
     path.write_bytes(path.read_bytes()[:-200])
-    require_clean_failure(run(prepare, "--output", "data/hr"), r"test/e\.png", "data/hr")
+    require_clean_failure(run_prepare(run), r"test/e\.png", "data/hr")
 
 
 def test_a_failed_prepare_leaves_the_earlier_output(run: Run, monkeypatch: pytest.MonkeyPatch):
-    assert run(prepare, "--output", "data/hr").exit_code == 0
+    assert run_prepare(run).exit_code == 0
     before = bytes_of("data/hr")
 
     def fail_late(path: Path, image: np.ndarray) -> None:
@@ -407,7 +380,7 @@ def test_a_failed_prepare_leaves_the_earlier_output(run: Run, monkeypatch: pytes
         write_png(path, image)
 
     monkeypatch.setattr("stages.prepare.write_png", fail_late)
-    result = run(prepare, "--output", "data/hr")
+    result = run_prepare(run)
     assert (result.exit_code, result.output.splitlines()[-1]) == (1, "Error: disk full")
     assert bytes_of("data/hr") == before
     assert not Path("data/hr.part").exists()
@@ -418,18 +391,18 @@ def test_a_failed_prepare_leaves_the_earlier_output(run: Run, monkeypatch: pytes
     [
         ({"scale": 5}, "scale = 5"),
         ({"seed": -1}, "seed = -1"),
-        ({"dataset": {"source": "folder"}}, r"dataset\.folder is missing"),
+        ({"dataset": {"source": "bundled"}}, r"dataset\.div2k is missing"),
         ({"dataset": None}, "dataset = None"),
     ],
 )
 def test_prepare_refuses_values_out_of_range(run: Run, changes: dict[str, Any], message: str):
-    result = run(prepare, "--output", "data/hr", **changes)
+    result = run_prepare(run, **changes)
     assert (result.exit_code, Path("data").exists()) == (1, False)
     assert re.search(rf"^Error: params\.yaml: {message}|^params\.yaml: {message}", result.output, re.MULTILINE)
 
 
 def test_synthesize_degrades_every_image_under_its_name(run: Run):
-    run(prepare, "--output", "data/hr")
+    run_prepare(run)
     assert run_synthesize(run, "data/lr/noise").exit_code == 0
     assert list(bytes_of("data/lr/noise")) == list(bytes_of("data/hr"))
     lr = degrade(
@@ -443,7 +416,7 @@ def test_synthesize_degrades_every_image_under_its_name(run: Run):
 
 
 def test_neither_the_workers_nor_other_images_change_a_byte(run: Run):
-    run(prepare, "--output", "data/hr")
+    run_prepare(run)
     for workers, output in ((1, "one"), (3, "three"), (None, "all")):
         assert run_synthesize(run, output, workers=workers).exit_code == 0
     assert bytes_of("one") == bytes_of("three") == bytes_of("all")
@@ -455,7 +428,7 @@ def test_neither_the_workers_nor_other_images_change_a_byte(run: Run):
 
 
 def test_seed_degradation_and_kernel_change_the_result(run: Run):
-    run(prepare, "--output", "data/hr")
+    run_prepare(run)
     twice = {"noise": OPERATIONS["noise"], "again": OPERATIONS["noise"]}
     run_synthesize(run, "base")
     run_synthesize(run, "seed", seed=4)
@@ -477,7 +450,7 @@ def test_seed_degradation_and_kernel_change_the_result(run: Run):
     ],
 )
 def test_synthesize_refuses_settings_and_writes_nothing(run: Run, changes: dict[str, Any], message: str):
-    run(prepare, "--output", "data/hr")
+    run_prepare(run)
     require_clean_failure(run_synthesize(run, "data/lr/noise", **changes), message, "data/lr/noise")
 
 
@@ -486,7 +459,7 @@ def test_synthesize_before_prepare_is_refused(run: Run):
 
 
 def test_synthesize_names_a_file_that_cannot_be_read(run: Run):
-    run(prepare, "--output", "data/hr")
+    run_prepare(run)
     Path("data/hr/test/e.png").write_bytes(b"broken")
     require_clean_failure(run_synthesize(run, "data/lr/noise"), r"data/hr/test/e\.png", "data/lr/noise")
 

@@ -14,11 +14,11 @@ from click.testing import CliRunner, Result
 from faig.data.images import write_png
 from faig.data.pairs import list_pairs, write_entries
 from faig.networks.models import NetworkParams, NetworkSpec, build_network, load_pretrained, save_network
-from faig.networks.pretrained import SUMS, find_weights, published_digests
+from faig.networks.pretrained import SUMS, find_weights, published_digests, verify_weights
 from faig.networks.training import CURVE
 from presets.apply import overlay
+from stages.check import main as check
 from stages.finetune import main as finetune
-from stages.survey import main as survey
 from stages.train_baseline import main as train_baseline
 from tools.publish import MOST
 
@@ -28,7 +28,7 @@ TRAINING = "{iterations: 2, batch_size: 1, patch_size: 16, log_every: 1, checkpo
 
 
 def publish(folder: Path, *names: str, spec: NetworkSpec = TINY) -> Path:
-    """Weights of each name, of seeds 1, 2, ..., and their list."""
+    """Write weights of each name, of seeds 1, 2, ..., and their list."""
     for seed, name in enumerate(names, start=1):
         save_network(folder / f"{name}.safetensors", spec, build_network(spec, seed).state_dict())
     write_sums(folder)
@@ -45,7 +45,21 @@ def test_a_published_file_is_found_and_others_are_trained(tmp_path: Path):
     folder = publish(tmp_path, "baseline", "blind")
     assert find_weights(folder, "blind") == folder / "blind.safetensors"
     assert find_weights(folder, "noise") is None
-    assert find_weights(None, "blind") is None
+
+
+def test_an_empty_folder_publishes_nothing_and_a_missing_one_is_refused(tmp_path: Path):
+    for folder in (ROOT / "published/none", tmp_path):
+        assert published_digests(folder) == {}
+        assert find_weights(folder, "baseline") is None
+    with pytest.raises(ValueError, match=r"network\.pretrained: the folder .*nowhere does not exist"):
+        find_weights(tmp_path / "nowhere", "baseline")
+
+
+def test_a_folder_of_anything_else_is_refused(tmp_path: Path):
+    """A published network's folder, say, in place of the folder weights in it."""
+    publish(tmp_path / "weights", "baseline")
+    with pytest.raises(ValueError, match=r"SHA256SUMS does not exist"):
+        find_weights(tmp_path, "baseline")
 
 
 def test_digests_are_those_of_the_files(tmp_path: Path):
@@ -79,6 +93,8 @@ def test_what_was_changed_is_refused(tmp_path: Path, change: Callable[[Path], ob
     change(folder)
     with pytest.raises(ValueError, match=message):
         find_weights(folder, "blind")
+    with pytest.raises(ValueError, match=message):
+        verify_weights(folder)
 
 
 def test_another_network_s_weights_are_refused(tmp_path: Path):
@@ -101,6 +117,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Path(f"stages/{name}.py").write_text("")
     changes = f"network: {{width: 4, depth: 1}}\ntrain_baseline: {TRAINING}\nfinetune: {TRAINING}\n"
     Path("params.yaml").write_text(overlay((ROOT / "params.yaml").read_text(), changes, source="test"))
+    shutil.copytree(ROOT / "published/none", "published/none")
     generator = np.random.default_rng(0)
     for split in ("train", "test"):
         for folder, size in (("hr", 32), ("lr/clean", 16), ("lr/noise", 16)):
@@ -167,18 +184,15 @@ def test_weights_that_cannot_be_taken_stop_the_stage_with_one_line(project: Path
     assert not Path("baseline.safetensors").exists()
 
 
-def test_the_survey_lists_what_is_to_be_taken(project: Path):
-    def surveyed() -> str:
-        words = [word for name in ("photographs", "pretrained") for word in (f"--{name}", f"{name}.csv")]
-        result = CliRunner().invoke(survey, ["--imports", "imports", *words])
-        assert result.exit_code == 0, result.output
-        return Path("pretrained.csv").read_text()
-
-    assert surveyed() == "file,sha256\n"
-    publish(Path("weights"), "baseline")
+def test_damaged_weights_are_noticed_before_any_work(project: Path):
+    publish(Path("weights"), "baseline", "blind")
     set_pretrained("weights")
-    digest = hashlib.sha256(Path("weights/baseline.safetensors").read_bytes()).hexdigest()
-    assert surveyed() == f"file,sha256\nbaseline.safetensors,{digest}\n"
+    assert CliRunner().invoke(check, ["--output", "good.txt"]).exit_code == 0
+    damage(Path("weights"))
+    result = CliRunner().invoke(check, ["--output", "checked.txt"])
+    assert result.exit_code == 1
+    assert re.fullmatch(r"Error: weights/blind\.safetensors is not the file that was published: .*\n", result.output)
+    assert not Path("checked.txt").exists()
 
 
 # What this project publishes

@@ -18,10 +18,11 @@ from click.testing import CliRunner, Result
 from faig.base.files import complete_folder
 from faig.base.params import read_params
 from stages import check as check_stage
+from stages import list_imports as list_imports_stage
 from stages.shared.cli import checkpoint_folder, delete_afterwards, path_option, stage
 from stages.shared.imports import list_imports
 from stages.shared.outputs import write_csv, write_json, write_parquet
-from stages.survey import main as survey
+from tools import clean_stale
 
 ROOT = Path(__file__).parents[1]
 STAGES = sorted(read_params(ROOT / "dvc.yaml")["stages"])
@@ -205,7 +206,7 @@ def test_a_stage_explains_its_options(name: str):
     assert all(parameter.help for parameter in command.params)
 
 
-@pytest.mark.parametrize("name", sorted(set(STAGES) - {"survey", "check", "prepare"}))
+@pytest.mark.parametrize("name", sorted(set(STAGES) - {"list_imports", "check", "photographs"}))
 def test_a_stage_run_before_its_inputs_exist_says_what_is_missing(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -241,7 +242,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Path("stages").mkdir()
     Path("stages/prepare.py").write_text("")
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "published/none", tmp_path / "published/none")
     for folder in ("data/lr/blur", "data/lr/jpeg/train"):
         Path(folder).mkdir(parents=True)
     Path("data/networks").mkdir()
@@ -263,40 +266,34 @@ def run_check() -> Result:
     return run(check_stage.main, "--output", "data/checked.txt")
 
 
-def run_survey() -> Result:
-    folders = [
-        "--results",
-        "data",
-        "--results",
-        "plots",
-        "--by-degradation",
-        "data/lr",
-        "--by-target",
-        "data/networks",
-        "--by-target",
-        "data/none",
-    ]
-    lists = [word for name in ("photographs", "pretrained") for word in (f"--{name}", f"data/{name}.csv")]
-    return run(survey, "--imports", "data/imports", *lists, *folders)
+def run_list_imports() -> Result:
+    return run(list_imports_stage.main, "--output", "data/imports")
+
+
+def run_clean_stale() -> Result:
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], check=True)
+    result = run(clean_stale.main)
+    assert result.exit_code == 0, result.output
+    return result
 
 
 def test_what_params_yaml_no_longer_names_is_removed_and_nothing_else(project: Path):
-    result = run_survey()
-    assert result.exit_code == 0, result.output
+    result = run_clean_stale()
     assert {path.name for path in Path("data/lr").iterdir()} == {".gitignore", "blur"}
     assert {path.stem for path in Path("data/networks").iterdir()} == {"baseline", "blind"}
-    assert "removing data/lr/jpeg: params.yaml no longer names it" in result.output
+    assert "removing data/lr/jpeg: no stage of dvc.yaml makes this with params.yaml as it stands" in result.output
 
 
 def test_what_a_killed_run_left_half_written_is_removed(project: Path):
-    """The run-cache may bring a stage's results back without running it, so that it cannot clean up itself."""
+    """But for a broken download, which goes on where it ended."""
     for name in ("data/hr.part/train", "data/lr/blur.part/test"):
         Path(name).mkdir(parents=True)
         Path(name, "a.png").write_text("")
     Path("data/networks/blind.safetensors.part").write_text("")
-    result = run_survey()
-    assert result.exit_code == 0, result.output
-    assert list(project.rglob("*.part")) == []
+    Path("downloads").mkdir()
+    Path("downloads/a.zip.part").write_text("")
+    run_clean_stale()
+    assert list(project.rglob("*.part")) == [project / "downloads/a.zip.part"]
     assert Path("data/networks/blind.safetensors").exists()
     assert Path("data/lr/blur").exists()
 
@@ -305,9 +302,7 @@ def test_what_a_killed_run_left_half_written_is_removed(project: Path):
     ("start", "output"),
     [
         (run_check, "data/checked.txt"),
-        (run_survey, "data/imports/prepare.txt"),
-        (run_survey, "data/photographs.csv"),
-        (run_survey, "data/pretrained.csv"),
+        (run_list_imports, "data/imports/prepare.txt"),
     ],
 )
 def test_what_is_written_does_not_depend_on_params_yaml(start: Callable[[], Result], output: str, project: Path):

@@ -141,7 +141,7 @@ def require_right(found: dict[str, bytes], results: Path, weights: Path, test: s
     others = [folder for folder in folders(results) if folder.name != test]
     trained = [folder for folder in others if has_trained(folder)]
     digests = {f"{name}.safetensors": hashlib.sha256(data).hexdigest() for name, data in found.items()}
-    if read_yaml(Path("params.yaml"))["network"]["pretrained"] is None:
+    if read_yaml(Path("params.yaml"))["network"]["pretrained"] in (None, "published/none"):
         if trained:
             raise ValueError(f"{trained[0]} is of the run that trained {weights}: choose another name")
         if others and published_digests(weights) != digests:
@@ -161,7 +161,7 @@ def folders(results: Path) -> list[Path]:
 
 def has_trained(folder: Path) -> bool:
     """Whether a published run trained its weights."""
-    return read_yaml(folder / "params.yaml")["network"]["pretrained"] is None
+    return read_yaml(folder / "params.yaml")["network"]["pretrained"] in (None, "published/none")
 
 
 def write_weights(found: dict[str, bytes], folder: Path) -> None:

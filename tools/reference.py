@@ -57,7 +57,7 @@ def training(root: Path) -> str:
     rows: list[Row] = []
     for name, folder in runs(root).items():
         used = params(folder)
-        if used["network"]["pretrained"] is not None:
+        if used["network"]["pretrained"] not in (None, "published/none"):
             continue
         taken = timings(folder)
         cells = []

@@ -1,4 +1,4 @@
-"""Archives of photographs from the network: downloaded once, in pieces if need be, checked, and unpacked safely."""
+"""Archives of photographs from the network: downloaded once, in pieces if need be, checked, and unpacked."""
 
 import fcntl
 import hashlib
@@ -16,11 +16,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from faig.base.files import complete_folder
 from faig.base.memory import GIB
 from faig.base.params import settings
 from faig.base.progress import Progress
-from faig.data.images import SUFFIXES
 
 CHUNK = 2**20  # bytes
 TIMEOUT = 60.0  # seconds without a byte
@@ -28,11 +26,6 @@ PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds to wait before each further attempt."""
 UNPACKING_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 """What zipfile raises: damaged, truncated; RuntimeError where it is encrypted or compressed in a way that it lacks."""
-MAX_ENTRIES = 10_000
-MAX_ENTRY = 2**28
-"""Bytes of one unpacked image: 256 MiB."""
-MAX_EXPANSION = 4
-"""Unpacked bytes per byte of the archive: images hardly shrink in a zip."""
 
 
 @settings
@@ -45,7 +38,7 @@ class ArchiveParams:
 
     @property
     def name(self) -> str:
-        """Of the file."""
+        """Name of the file: the last part of the address."""
         return self.url.rsplit("/", 1)[1]
 
 
@@ -122,66 +115,24 @@ def _go_on(archive: ArchiveParams, partial: Path, bar: Progress) -> None:
     _discard_if_longer(partial, archive.size)
 
 
-def unpack(path: Path, folder: Path) -> Path:
-    """The folder with the images of a zip, all in it directly: unpacked if it is not there, whole or not at all.
-
-    A folder that does not hold the zip's names and sizes is unpacked again.
+def unpack(path: Path, folder: Path) -> None:
+    """Write the files of a zip into a new folder, without the folders that they lie in there.
 
     Raises:
-        ValueError: the file is no zip, holds something else than images in one folder, or is suspiciously large when
-            unpacked; or the disk is too full.
+        ValueError: the file is no zip that can be read, or the disk is too full.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = _images_in(archive, path)
-            sizes = {name: entry.file_size for name, entry in entries.items()}
-            if folder.is_dir() and {each.name: each.stat().st_size for each in folder.iterdir()} == sizes:
-                return folder
-            _require_space(path.parent, sum(entry.file_size for entry in entries.values()), path.name)
-            with (
-                complete_folder(folder) as partial,
-                Progress(len(entries), f"unpack {path.name}", unit="images") as bar,
-            ):
-                for name, entry in entries.items():
-                    with archive.open(entry) as source, (partial / name).open("xb") as target:
-                        shutil.copyfileobj(source, target)  # at most file_size bytes; a wrong checksum is an error
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            folder.mkdir(parents=True)
+            _require_space(folder, sum(entry.file_size for entry in entries), path.name)
+            with Progress(len(entries), f"unpack {path.name}", unit="files") as bar:
+                for entry in entries:
+                    entry.filename = PurePosixPath(entry.filename).name
+                    archive.extract(entry, folder)
                     bar.advance()
     except UNPACKING_ERRORS as error:
         raise ValueError(f"{path} cannot be unpacked: {error}") from error
-    return folder
-
-
-def _images_in(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
-    """Entries by file name: images in one folder, no other files, not too many, not too large."""
-    entries = {}
-    listed = [entry for entry in archive.infolist() if not entry.is_dir()]
-    if not 1 <= len(listed) <= MAX_ENTRIES:
-        raise ValueError(f"{path} holds {len(listed)} files, expected 1 to {MAX_ENTRIES}")
-    parents = set()
-    for entry in listed:
-        place = PurePosixPath(entry.filename)
-        parents.add(place.parent)
-        kind = entry.external_attr >> 28  # of the Unix mode: 8 is a file, 0 is not said
-        odd = place.is_absolute() or ".." in place.parts or "\\" in entry.filename or ":" in entry.filename
-        if (
-            odd
-            or kind not in (0, 8)
-            or len(place.parts) > 2
-            or place.suffix.lower() not in SUFFIXES
-            or place.name in entries
-        ):
-            raise ValueError(f"{path}: {entry.filename!r} is not an image in a folder of its own: not unpacked")
-        if entry.file_size > MAX_ENTRY:
-            raise ValueError(
-                f"{path}: {entry.filename} has {entry.file_size} bytes, more than {MAX_ENTRY}: not unpacked"
-            )
-        entries[place.name] = entry
-    if len(parents) > 1:
-        raise ValueError(f"{path} holds several folders: {', '.join(sorted(map(str, parents))[:3])}")
-    total, limit = sum(entry.file_size for entry in listed), MAX_EXPANSION * path.stat().st_size
-    if total > limit:
-        raise ValueError(f"{path} would unpack to {total} bytes, more than {MAX_EXPANSION} times its own: not unpacked")
-    return entries
 
 
 def _mismatch(path: Path, archive: ArchiveParams) -> str:

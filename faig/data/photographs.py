@@ -1,7 +1,8 @@
 """HR photographs, split into train and test: scikit-image's bundled ones, DIV2K's, or those in the user's folders."""
 
 import hashlib
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,6 +11,7 @@ import numpy as np
 from pydantic import Field
 from skimage import data as bundled
 
+from faig.base.files import complete_folder
 from faig.base.params import Count, settings
 from faig.data.dead_leaves import PREFIX, DeadLeavesParams, dead_leaves, dead_leaves_names
 from faig.data.downloads import ArchiveParams, exclusive, fetch, unpack
@@ -36,24 +38,15 @@ SPLITS = ("train", "test")
 TEST_FILES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 
 
-@settings
-class FolderParams:
-    """The user's own photographs."""
-
-    train: Path
-    test: Path
+Provider = Literal["bundled", "div2k"]
+"""Where the stage ``photographs`` takes its photographs from: scikit-image's package, or DIV2K's two archives."""
 
 
 @settings
 class Div2kParams:
-    """DIV2K's photographs (Agustsson and Timofte 2017): kept in ``folder`` once they are downloaded.
-
-    ``unpacked``: a folder that holds them already, each archive's in a folder of the archive's name; nothing is then
-    downloaded.
-    """
+    """DIV2K's photographs (Agustsson and Timofte 2017). ``folder`` keeps the archives once they are downloaded."""
 
     folder: Path
-    unpacked: Path | None
     train: ArchiveParams
     test: ArchiveParams
 
@@ -68,15 +61,17 @@ class TileParams:
 
 @settings
 class DatasetParams:
-    """Settings of the prepare stage.
+    """Where photographs come from, and what is made of them.
 
-    ``limit``: only the first so many photographs of each split, by name; ``min_size``: HR pixels that each side of a
-    photograph must have.
+    ``source`` and ``div2k``: what the stage ``photographs`` provides. ``train`` and ``test``: folders of the
+    photographs to train and to test on, those that it provides or the user's own. ``limit``: only the first so many
+    photographs of each split, by name; ``min_size``: HR pixels that each side of a photograph must have.
     """
 
-    source: Literal["embedded", "folder", "div2k"]
-    folder: FolderParams
+    source: Provider
     div2k: Div2kParams
+    train: Path
+    test: Path
     limit: Count | None
     min_size: Count
     dead_leaves: DeadLeavesParams
@@ -84,7 +79,7 @@ class DatasetParams:
 
     def __post_init__(self) -> None:
         leaves = self.dead_leaves
-        if self.source == "embedded" and leaves.num_images and leaves.size < self.min_size:
+        if leaves.num_images and leaves.size < self.min_size:
             raise ValueError(f"dead_leaves.size = {leaves.size} must be at least min_size = {self.min_size}")
 
 
@@ -97,66 +92,42 @@ class Source:
     path: Path | None
 
 
-def download(params: DatasetParams) -> None:
-    """Fetch and unpack DIV2K where it is asked for and not there.
+def provide_photographs(source: Provider, div2k: Div2kParams, output: Path) -> None:
+    """Fill the folders train and test of ``output`` with photographs, all of them or none.
 
     Raises:
-        ValueError: it cannot be had, or is damaged.
+        ValueError: DIV2K cannot be had, or is damaged.
     """
-    if params.source == "div2k" and params.div2k.unpacked is None:
-        with exclusive(params.div2k.folder):
-            for archive in (params.div2k.train, params.div2k.test):
-                unpack(fetch(archive, params.div2k.folder), params.div2k.folder / Path(archive.name).stem)
+    if source == "div2k":
+        with exclusive(div2k.folder):
+            archives = {"train": fetch(div2k.train, div2k.folder), "test": fetch(div2k.test, div2k.folder)}
+        with complete_folder(output) as folder:
+            for split, archive in archives.items():
+                unpack(archive, folder / split)
+        return
+    with complete_folder(output) as folder:
+        for split, names in zip(SPLITS, (TRAIN_FILES, TEST_FILES), strict=True):
+            (folder / split).mkdir()
+            for name in names:
+                shutil.copyfile(Path(bundled.__file__).with_name(name), folder / split / name)
 
 
-def list_photographs(params: DatasetParams) -> list[tuple[str, Path]]:
-    """Split and file of all photographs, of train, then of test, each by name.
+def list_sources(folders: Mapping[str, Path], params: DatasetParams) -> list[Source]:
+    """All that HR images are made of: photographs, and dead leaves to train on where they are asked for.
+
+    Args:
+        folders: photographs of ``train`` and of ``test``; of each, they are listed by name.
 
     Raises:
         ValueError: a folder is missing or holds no image, or a file's name cannot be used.
     """
-    match params.source:
-        case "embedded":
-            folder = Path(bundled.__file__).parent
-            listed = [sorted(folder / name for name in names) for names in (TRAIN_FILES, TEST_FILES)]
-        case "folder":
-            listed = [list_images(split) for split in (params.folder.train, params.folder.test)]
-        case "div2k":
-            base = params.div2k.unpacked or params.div2k.folder
-            archives = (params.div2k.train, params.div2k.test)
-            listed = [list_images(base / Path(archive.name).stem) for archive in archives]
-    listed = [paths[: params.limit] for paths in listed]
-    for path in (path for paths in listed for path in paths):
-        if path.stem.startswith(PREFIX):
-            raise ValueError(f"{path}: names that start with {PREFIX} are kept for made images, rename it")
-    return [(split, path) for split, paths in zip(SPLITS, listed, strict=True) for path in paths]
-
-
-def digests_of_photographs(params: DatasetParams) -> list[tuple[str, str, str]]:
-    """Split, file name and SHA-256 of each photograph; of DIV2K, where it is downloaded, those of its two archives.
-
-    Raises:
-        ValueError: as :func:`list_photographs`.
-    """
-    if params.source == "div2k" and params.div2k.unpacked is None:
-        archives = zip(SPLITS, (params.div2k.train, params.div2k.test), strict=True)
-        return [(split, archive.name, archive.sha256) for split, archive in archives]
-    rows = []
-    for split, path in list_photographs(params):
-        with path.open("rb") as file:
-            rows.append((split, path.name, hashlib.file_digest(file, "sha256").hexdigest()))
-    return rows
-
-
-def list_sources(params: DatasetParams) -> list[Source]:
-    """All that HR images are made of: the photographs, and dead leaves for training where they are asked for.
-
-    Raises:
-        ValueError: as :func:`list_photographs`.
-    """
-    made = dead_leaves_names(params.dead_leaves) if params.source == "embedded" else ()
-    photographs = [Source(split, path.stem, path) for split, path in list_photographs(params)]
-    return [*photographs, *(Source("train", name, None) for name in made)]
+    sources = []
+    for split in SPLITS:
+        for path in list_images(folders[split])[: params.limit]:
+            if path.stem.startswith(PREFIX):
+                raise ValueError(f"{path}: names that start with {PREFIX} are kept for made images, rename it")
+            sources.append(Source(split, path.stem, path))
+    return [*sources, *(Source("train", name, None) for name in dead_leaves_names(params.dead_leaves))]
 
 
 def make_images(source: Source, params: DatasetParams, *, scale: int, seed: int) -> tuple[Images, str]:

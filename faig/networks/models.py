@@ -35,9 +35,9 @@ class NetworkParams:
 
 @settings
 class NetworkChoice(NetworkParams):
-    """Also where its weights come from: ``pretrained`` is a folder of published ones, or None to train them."""
+    """Also where its weights come from: ``pretrained`` is a folder of published ones: published/none trains them."""
 
-    pretrained: Path | None
+    pretrained: Path
 
     @property
     def params(self) -> NetworkParams:

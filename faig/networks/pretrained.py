@@ -1,6 +1,7 @@
 """Published weights: a folder of safetensors files, each of which SHA256SUMS lists with its digest.
 
-The list has the form of the program ``sha256sum``: ``sha256sum --check SHA256SUMS`` reads it, too.
+The list has the form of the program ``sha256sum``: ``sha256sum --check SHA256SUMS`` reads it, too. A folder that holds
+nothing but a README.md, as published/none does, publishes nothing: every network is then trained.
 """
 
 import hashlib
@@ -12,11 +13,16 @@ SUFFIX = ".safetensors"
 
 
 def published_digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of each weights file of a folder by the file's name, as its list has them.
+    """SHA-256 of each weights file of a folder by the file's name, as its list has them; empty for an empty folder.
 
     Raises:
-        ValueError: there is no list, a line of it cannot be read, or it lacks the baseline.
+        ValueError: the folder does not exist, holds files but no list, or a line of the list cannot be read, or it
+            lacks the baseline.
     """
+    if not folder.is_dir():
+        raise ValueError(f"network.pretrained: the folder {folder} does not exist")
+    if {path.name for path in folder.iterdir()} <= {"README.md"}:
+        return {}
     path = folder / SUMS
     if not path.is_file():
         raise ValueError(f"network.pretrained: {path} does not exist; published weights come with it")
@@ -31,13 +37,13 @@ def published_digests(folder: Path) -> dict[str, str]:
     return digests
 
 
-def find_weights(folder: Path | None, name: str) -> Path | None:
-    """The verified weights file of the network ``name``; None where there is no folder, or its list lacks that network.
+def find_weights(folder: Path, name: str) -> Path | None:
+    """The verified weights file of the network ``name``; None where the folder does not publish that network.
 
     Raises:
         ValueError: as :func:`published_digests`; or the file is missing or is not the one that was published.
     """
-    if folder is None or (digest := published_digests(folder).get(f"{name}{SUFFIX}")) is None:
+    if (digest := published_digests(folder).get(f"{name}{SUFFIX}")) is None:
         return None
     path = folder / f"{name}{SUFFIX}"
     if not path.is_file():
@@ -47,3 +53,13 @@ def find_weights(folder: Path | None, name: str) -> Path | None:
     if found != digest:
         raise ValueError(f"{path} is not the file that was published: SHA-256 {found}, expected {digest}")
     return path
+
+
+def verify_weights(folder: Path) -> None:
+    """Verify all weights files of a folder.
+
+    Raises:
+        ValueError: as :func:`find_weights`.
+    """
+    for name in published_digests(folder):
+        find_weights(folder, name.removesuffix(SUFFIX))

@@ -36,7 +36,7 @@ def fit_or_load(
         run: names the run, for its seed and its checkpoints.
         pairs: to train on, and to watch meanwhile.
     """
-    if given := find_weights(load_params("network.pretrained", Path | None), name):
+    if given := find_weights(load_params("network.pretrained", Path), name):
         weights = load_pretrained(given, spec)
         click.echo(f"{name}: {given} is taken, nothing is trained")
         return weights, pd.DataFrame(columns=CURVE)
