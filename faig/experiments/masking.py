@@ -18,8 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from faig.attribution.filters import FilterIndex
-from faig.attribution.path import PathModel, Weights
+from faig.attribution.path import PathModel, Weights, mask
 from faig.base.params import Count, NonNegative, Ratio, Unique, settings
 from faig.base.statistics import bootstrap_means, percentile_interval
 from faig.data.crops import Batch
@@ -46,17 +45,6 @@ class SweepParams:
 
     methods: Annotated[tuple[str, ...], Field(min_length=1), Unique]
     ratios: Annotated[tuple[Ratio, ...], Field(min_length=1), Unique]
-
-
-def mask(target: Weights, baseline: Weights, index: FilterIndex, chosen: np.ndarray) -> dict[str, Tensor]:
-    """The target's weights with the baseline's at the chosen filters (n,); biases stay the target's.
-
-    No filter chosen gives the target, all give the baseline's kernels, bit for bit.
-    """
-    masked = dict(target)
-    for name, flags in index.spread(chosen, target).items():
-        masked[name] = torch.where(flags.to(target[name].device), baseline[name], target[name])
-    return masked
 
 
 def restore(model: PathModel, weights: Weights, batches: Sequence[Batch]) -> list[Tensor]:
