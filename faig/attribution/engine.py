@@ -234,8 +234,8 @@ def converge(
         return *evaluate(params), len(params.positions), True
     if params.rule != "auto":
         return *evaluate(quadrature(params.rule, params.num_nodes)), params.num_nodes, True
-    # auto. A small residual alone may be luck, because errors of opposite signs cancel in it; that the scores no longer
-    # change alone does not show a rule that still misses part of the path. So both must be small.
+    # The rule auto needs both errors to be small. A small residual may be luck, because errors of opposite signs cancel
+    # in it. Scores that hardly change may be so because both rules miss the same part of the path.
     num_nodes, previous = params.num_nodes, None
     while True:
         scores, residual, losses = evaluate(quadrature("gausslegendre", num_nodes))
