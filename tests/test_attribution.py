@@ -11,9 +11,10 @@ from torch.func import functional_call
 from faig.attribution.engine import (
     Attribution,
     attribute,
+    attribute_image,
+    attribute_images,
     barrier,
     discriminate,
-    faig,
     input_gradients,
     integrate,
     loss,
@@ -24,17 +25,21 @@ from faig.attribution.engine import (
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import END_POINT, QuadratureParams, quadrature
 from faig.base.compute import Compute
+from faig.base.errors import InputError
+from faig.base.resuming import Store
 from faig.networks.models import build_network
 
 
 def test_the_path_runs_from_baseline_to_target_straight(model):
-    for place in (0.0, 0.25, 1.0):
-        for name, value in model.at(place).items():
-            torch.testing.assert_close(value, (1 - place) * model.baseline[name] + place * model.target[name])
+    for position in (0.0, 0.25, 1.0):
+        for name, value in model.at(position).items():
+            torch.testing.assert_close(value, (1 - position) * model.baseline[name] + position * model.target[name])
 
 
 def test_completeness_biases_included(model, images):
-    attribution = faig(model, images, quadrature("gausslegendre", 150))  # the ReLUs' kinks make the integrand rough
+    attribution = attribute_images(
+        model, images, quadrature("gausslegendre", 150)
+    )  # the ReLUs' kinks make the integrand rough
     assert np.abs(attribution.changes).min() > 1
     np.testing.assert_allclose(attribution.residuals, 0, atol=5e-3 * np.abs(attribution.changes).min())
     assert attribution.convergence_error < 2e-3
@@ -45,15 +50,15 @@ def test_two_nodes_are_exact_for_a_linear_network(images):
     baseline = {name: value.detach() for name, value in network.state_dict().items()}
     target = {name: value + 0.1 * torch.ones_like(value) for name, value in baseline.items()}
     pairs = [(hr, hr.flip(3)) for _, hr in images]
-    attribution = faig(PathModel(network, baseline, target, CPU), pairs, quadrature("gausslegendre", 2))
+    attribution = attribute_images(PathModel(network, baseline, target, CPU), pairs, quadrature("gausslegendre", 2))
     assert attribution.scores.shape == (3, 9)
     assert attribution.convergence_error < 1e-5
 
 
 def test_convergence_error_falls_with_the_nodes_and_shows_a_bad_integral(model, images):
     assert (
-        faig(model, images, quadrature("gausslegendre", 1)).convergence_error
-        > 10 * faig(model, images, quadrature("gausslegendre", 16)).convergence_error
+        attribute_images(model, images, quadrature("gausslegendre", 1)).convergence_error
+        > 10 * attribute_images(model, images, quadrature("gausslegendre", 16)).convergence_error
     )
 
 
@@ -78,9 +83,9 @@ def test_a_barrier_is_in_db_above_the_worse_end(losses: list[float], ends: tuple
 
 def test_barriers_are_those_of_the_losses_at_the_nodes(model, images):
     nodes = quadrature("gausslegendre", 5)
-    found = faig(model, images, nodes).barriers
+    found = attribute_images(model, images, nodes).barriers
     for value, (lr, hr) in zip(found, images, strict=True):
-        losses = np.array([loss(model, model.at(place), lr, hr, None) for place in nodes[0]])
+        losses = np.array([loss(model, model.at(position), lr, hr, None) for position in nodes.positions])
         ends = loss(model, model.baseline, lr, hr, None), loss(model, model.target, lr, hr, None)
         assert value == pytest.approx(barrier(losses, ends), rel=1e-6)
 
@@ -94,7 +99,9 @@ def test_between_a_network_and_the_same_one_with_channels_exchanged_there_is_a_b
     exchanged["body.0.conv2.weight"] = model.target["body.0.conv2.weight"][:, order]
     with torch.no_grad():
         known = [(lr, model.restore(model.target, lr) + 0.01) for lr, _ in images]
-    attribution = faig(PathModel(model.network, model.target, exchanged, CPU), known, quadrature("gausslegendre", 9))
+    attribution = attribute_images(
+        PathModel(model.network, model.target, exchanged, CPU), known, quadrature("gausslegendre", 9)
+    )
     assert np.abs(attribution.changes).max() < 1e-3 * loss(model, model.target, *known[0], None)
     assert (attribution.barriers > 1).all()
     assert attribution.scores.max() > 0
@@ -106,9 +113,9 @@ def slow_faig(model, lr, hr, num_steps):
     baseline, target = ({k: v.double() for k, v in weights.items()} for weights in (model.baseline, model.target))
     integral = {name: torch.zeros_like(value) for name, value in baseline.items()}
     for step in range(num_steps):
-        place = step / num_steps
+        position = step / num_steps
         weights = {
-            name: (baseline[name] + place * (target[name] - baseline[name])).requires_grad_() for name in baseline
+            name: (baseline[name] + position * (target[name] - baseline[name])).requires_grad_() for name in baseline
         }
         error = functional_call(network, weights, (lr.double(),)) - hr.double()
         (error**2).sum().backward()
@@ -131,14 +138,16 @@ def test_faig_equals_a_slow_second_implementation(model, images):
     (lr, hr), *_ = images
     slow = slow_faig(model, lr, hr, 100)
     for nodes, tolerance in ((quadrature("left", 100), 1e-4), (quadrature("gausslegendre", 16), 2e-2)):
-        fast = faig(model, [(lr, hr)], nodes).scores[0]
+        fast = attribute_images(model, [(lr, hr)], nodes).scores[0]
         assert np.linalg.norm(fast - slow) / np.linalg.norm(slow) < tolerance
 
 
 def test_scores_are_per_image(model, images):
-    together = faig(model, images, quadrature("gausslegendre", 3)).scores
+    together = attribute_images(model, images, quadrature("gausslegendre", 3)).scores
     for row, image in zip(together, images, strict=True):
-        np.testing.assert_allclose(row, faig(model, [image], quadrature("gausslegendre", 3)).scores[0], rtol=1e-5)
+        np.testing.assert_allclose(
+            row, attribute_images(model, [image], quadrature("gausslegendre", 3)).scores[0], rtol=1e-5
+        )
 
 
 def test_the_memory_layout_changes_no_score(model, images):
@@ -146,34 +155,36 @@ def test_the_memory_layout_changes_no_score(model, images):
         model.network, model.baseline, model.target, Compute(CPU.device, CPU.precision, channels_last=True)
     )
     nodes = quadrature("gausslegendre", 2)
-    np.testing.assert_allclose(faig(other, images, nodes).scores, faig(model, images, nodes).scores, rtol=1e-4)
+    np.testing.assert_allclose(
+        attribute_images(other, images, nodes).scores, attribute_images(model, images, nodes).scores, rtol=1e-4
+    )
 
 
 def test_no_change_of_weights_gives_zero_scores(model, images):
     still = PathModel(build_network(TINY), model.target, model.target, CPU)
-    attribution = faig(still, images, quadrature("gausslegendre", 2))
+    attribution = attribute_images(still, images, quadrature("gausslegendre", 2))
     assert not attribution.scores.any()
     assert attribution.convergence_error == 0
     assert not weight_change(still, divided=True).any()
 
 
 def test_taylor_is_one_node_at_the_target(model, images):
-    np.testing.assert_array_equal(taylor(model, images), faig(model, images, END_POINT).scores)
     (lr, hr), *_ = images
+    np.testing.assert_array_equal(taylor(model, lr, hr), attribute_image(model, lr, hr, END_POINT).scores)
     weights = {name: value.clone().requires_grad_() for name, value in model.target.items()}
     gradients = torch.autograd.grad((model.restore(weights, lr) - hr).square().sum(), list(weights.values()))
     products = {name: (gradient * model.change[name]).abs() for name, gradient in zip(weights, gradients, strict=True)}
-    np.testing.assert_allclose(taylor(model, images)[0], model.index.collect(products).numpy(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(taylor(model, lr, hr), model.index.collect(products).numpy(), rtol=1e-4, atol=1e-6)
 
 
 def test_input_gradients_integrate_the_gradient_of_the_summed_output(model, images):
     (clean, _), (degraded, _), *_ = images
-    fast = input_gradients(model, [(clean, degraded)], quadrature("gausslegendre", 32))[0]
+    fast = input_gradients(model, clean, degraded, quadrature("gausslegendre", 32))
     total = {name: torch.zeros_like(value) for name, value in model.target.items()}
     for step in range(400):
         weights = {name: value.clone().requires_grad_() for name, value in model.target.items()}
-        place = (step + 0.5) / 400
-        functional_call(model.network, weights, (clean + place * (degraded - clean),)).sum().backward()
+        position = (step + 0.5) / 400
+        functional_call(model.network, weights, (clean + position * (degraded - clean),)).sum().backward()
         for name, value in weights.items():
             assert value.grad is not None
             total[name] += value.grad / 400
@@ -188,8 +199,8 @@ def test_weight_change_by_loops_and_with_an_empty_baseline_filter(model):
     layer, out_channel, in_channel = changed.index.locate(np.arange(changed.index.num_filters))
     for divided in (False, True):
         slow = []
-        for place, out, inp in zip(layer, out_channel, in_channel, strict=True):
-            key = changed.index.weights[place]
+        for number, out, inp in zip(layer, out_channel, in_channel, strict=True):
+            key = changed.index.keys[number]
             before, after = changed.baseline[key][out, inp], changed.target[key][out, inp]
             change, size = (after - before).abs().sum().item(), before.abs().sum().item()
             slow.append((change / size if size else 0.0) if divided else change)
@@ -227,9 +238,9 @@ def test_share_rule_does_not_depend_on_a_degradation_s_strength():
 
 
 def test_rules_refuse_what_they_cannot_do():
-    with pytest.raises(ValueError, match="nothing to compare blur with"):
+    with pytest.raises(InputError, match="nothing to compare blur with"):
         discriminate({"blur": np.ones(2)}, "blur", "share")
-    with pytest.raises(ValueError, match="not 'best'"):
+    with pytest.raises(InputError, match="not 'best'"):
         discriminate({"blur": np.ones(2), "noise": np.ones(2)}, "blur", "best")
     assert not discriminate({"blur": np.zeros(2), "noise": np.zeros(2)}, "blur", "share").any()
 
@@ -321,14 +332,14 @@ def test_auto_doubles_the_nodes_until_both_errors_are_small(model, images):
     tight, loose = (
         QuadratureParams(rule="auto", num_nodes=2, max_nodes=512, tolerance=tolerance) for tolerance in (0.01, 0.5)
     )
-    rough, fine = faig(model, images, loose), faig(model, images, tight)
+    rough, fine = attribute_images(model, images, loose), attribute_images(model, images, tight)
     assert (rough.nodes == 4).all()  # one doubling at least
     assert (fine.nodes >= rough.nodes).all()
     assert fine.nodes.max() > 4
     assert (np.abs(fine.residuals) <= 0.01 * np.abs(fine.changes)).all()
-    exact = faig(model, images, quadrature("gausslegendre", 400)).scores
+    exact = attribute_images(model, images, quadrature("gausslegendre", 400)).scores
     assert (np.abs(fine.scores - exact).sum(1) <= 0.02 * exact.sum(1)).all()
-    stopped = faig(model, images, QuadratureParams(rule="auto", num_nodes=2, max_nodes=7, tolerance=1e-9))
+    stopped = attribute_images(model, images, QuadratureParams(rule="auto", num_nodes=2, max_nodes=7, tolerance=1e-9))
     assert (stopped.nodes == 4).all()
 
 
@@ -338,18 +349,75 @@ def test_auto_doubles_the_nodes_until_both_errors_are_small(model, images):
         (lambda lr, hr: (lr * torch.nan, hr), "image 0: the input is not finite"),
         (lambda lr, hr: (lr, hr / 0), "image 0: the ground truth is not finite"),
         (lambda lr, hr: (lr, hr[..., 1:]), r"makes \(1, 3, 16, 16\) of \(1, 3, 8, 8\), the ground truth asks for"),
-        (lambda lr, hr: (lr[:, :2], hr), r"image 0, \(1, 2, 8, 8\) and .* to have 3 channels"),
+        (lambda lr, hr: (lr[:, :2], hr), r"image 0: .* an input of shape \(1, 2, 8, 8\): .* to have 3 channels"),
         (lambda lr, hr: (lr[0], hr[0]), r"the input must be one image \(1, C, H, W\), not \(3, 8, 8\)"),
     ],
 )
 def test_an_image_that_does_not_fit_is_refused(model, images, change, message):
-    with pytest.raises(ValueError, match=message):
-        faig(model, [change(*images[0])], quadrature("left", 1))
+    with pytest.raises(InputError, match=message):
+        attribute_images(model, [change(*images[0])], quadrature("left", 1))
+
+
+def test_an_image_too_small_for_mirrored_borders_is_refused_by_its_number():
+    network = nn.Conv2d(3, 3, 7, padding=3, padding_mode="reflect")
+    baseline = network.state_dict()
+    target = {name: value + 0.1 for name, value in baseline.items()}
+    fits, small = torch.rand(1, 3, 8, 8), torch.rand(1, 3, 3, 8)
+    with pytest.raises(InputError, match=r"image 1: .* an input of shape \(1, 3, 3, 8\): .*[Pp]adding"):
+        attribute(network, baseline, target, [(fits, fits), (small, small)], num_nodes=2)
+
+
+def test_numbers_of_nodes_that_cannot_work_are_refused(model, images):
+    weights = model.baseline, model.target
+    with pytest.raises(InputError, match="attribute: num_nodes = 0: "):
+        attribute(model.network, *weights, images, num_nodes=0)
+    with pytest.raises(InputError, match="attribute: max_nodes = 16 must be at least twice num_nodes = 16"):
+        attribute(model.network, *weights, images, rule="auto", max_nodes=16)
+
+
+def test_an_error_that_is_not_the_image_s_stays_what_it_is(model, images, monkeypatch):
+    def fail(error: Exception) -> None:
+        raise error
+
+    for place, error in (
+        ("faig.attribution.engine.integrate", RuntimeError("a slip")),
+        ("faig.attribution.engine.barrier", ValueError("a slip")),
+        ("faig.attribution.path.PathModel.restore", torch.OutOfMemoryError("full")),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, lambda *_, error=error: fail(error))
+            with pytest.raises(type(error)) as caught:
+                attribute_images(model, images, quadrature("left", 1))
+        assert caught.value is error
+
+
+def test_a_rough_integral_is_warned_of(model, images):
+    weights = model.baseline, model.target
+    with pytest.warns(UserWarning, match=r"miss [\d.]+% of the change .*'left', 1 nodes.* num_nodes above 1"):
+        rough, _ = attribute(model.network, *weights, images, rule="left", num_nodes=1)
+    assert rough.convergence_error > 0.05
+    far = {name: -2 * value for name, value in model.target.items()}
+    with pytest.warns(UserWarning, match=r"'auto', 2 nodes.* max_nodes above 2"):
+        attribute(model.network, model.baseline, far, images, rule="auto", num_nodes=1, max_nodes=2)
+    attribute(model.network, *weights, images, num_nodes=32)  # no warning, which would be an error
+
+
+def test_one_image_s_result_is_saved_and_read_as_arrays(model, images, tmp_path):
+    nodes = quadrature("gausslegendre", 2)
+    together = attribute_images(model, images, nodes)
+    for number, (lr, hr) in enumerate(images):
+        result = attribute_image(model, lr, hr, nodes)
+        kept = Store(tmp_path).get(str(number), result.arrays)
+        read = Store(tmp_path).get(str(number), lambda: pytest.fail("was kept"))
+        for found in (kept, read):
+            np.testing.assert_array_equal(found["scores"], together.scores[number])
+            assert found["residual"] == together.residuals[number]
+            assert found["num_nodes"] == together.nodes[number] == 2
 
 
 def test_no_image_is_refused(model):
-    with pytest.raises(ValueError, match="no image"):
-        faig(model, [], quadrature("left", 1))
+    with pytest.raises(InputError, match="no image"):
+        attribute_images(model, [], quadrature("left", 1))
 
 
 def test_plain_rule_is_the_score_itself():
@@ -380,8 +448,8 @@ def test_gradients_are_taken_where_the_caller_has_turned_them_off(images):
 
 def test_auto_says_where_it_gave_up(model, images):
     kind = {"rule": "auto", "num_nodes": 2, "max_nodes": 8}
-    loose = faig(model, images, QuadratureParams(**kind, tolerance=10.0))
-    strict = faig(model, images, QuadratureParams(**kind, tolerance=1e-9))
+    loose = attribute_images(model, images, QuadratureParams(**kind, tolerance=10.0))
+    strict = attribute_images(model, images, QuadratureParams(**kind, tolerance=1e-9))
     assert loose.converged.all()
     assert loose.nodes.tolist() == [4, 4, 4]
     assert not strict.converged.any()
@@ -390,8 +458,8 @@ def test_auto_says_where_it_gave_up(model, images):
 
 def test_weights_beyond_all_bounds_are_refused(model, images):
     huge = {name: value * 1e30 for name, value in model.target.items()}
-    with pytest.raises(ValueError, match=r"image 0.*(not finite|too large)"):
-        faig(PathModel(model.network, model.baseline, huge, CPU), images, quadrature("gausslegendre", 2))
+    with pytest.raises(InputError, match=r"image 0.*(not finite|too large)"):
+        attribute_images(PathModel(model.network, model.baseline, huge, CPU), images, quadrature("gausslegendre", 2))
 
 
 def test_a_layer_whose_weight_is_computed_can_be_left_out(images):
@@ -400,7 +468,7 @@ def test_a_layer_whose_weight_is_computed_can_be_left_out(images):
     )
     baseline = {name: value.clone() for name, value in network.state_dict().items()}
     target = {name: value + 0.1 for name, value in baseline.items()}
-    with pytest.raises(ValueError, match="the weight of 0 is computed from other parameters"):
+    with pytest.raises(InputError, match="the weight of 0 is computed from other parameters"):
         attribute(network, baseline, target, images)
     result, index = attribute(network, baseline, target, images, num_nodes=32, exclude=["0"])
     assert index.layers == ("1",)

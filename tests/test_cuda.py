@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from faig.attribution.engine import faig
+from faig.attribution.engine import attribute_images
 from faig.attribution.filters import FilterIndex
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import QuadratureParams
@@ -137,6 +137,6 @@ def test_scores_in_fp32_are_the_cpu_s(model: PathModel, images: list[tuple[Tenso
     params = QuadratureParams(rule="gausslegendre", num_nodes=4, max_nodes=4, tolerance=0.1)
     wishes = ComputeParams(device="cuda", precision="fp32", threads=None, workers=None, launcher=None)
     moved = PathModel(model.network, model.baseline, model.target, resolve(wishes))
-    expected, found = faig(model, images, params), faig(moved, images, params)
+    expected, found = attribute_images(model, images, params), attribute_images(moved, images, params)
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-3, atol=1e-5 * expected.scores.max())
     np.testing.assert_allclose(found.changes, expected.changes, rtol=1e-4)

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from faig.attribution.filters import ALL_INPUTS, FilterIndex, Layer
+from faig.base.errors import InputError
 from faig.base.ranking import discovered, num_discovered
 from faig.networks.models import NETWORKS
 
@@ -26,12 +27,12 @@ def test_numbering_is_by_layer_then_output_then_input():
 
 def test_numbers_out_of_range_are_refused():
     for bad in ([14], [-1]):
-        with pytest.raises(ValueError, match="from 0 to 13"):
+        with pytest.raises(InputError, match="from 0 to 13"):
             INDEX.locate(np.array(bad))
 
 
 def test_a_network_without_filters_is_refused():
-    with pytest.raises(ValueError, match="ReLU: no filter is left of 0 layers"):
+    with pytest.raises(InputError, match="ReLU: no filter is left of 0 layers"):
         FilterIndex.of(nn.ReLU())
 
 
@@ -108,7 +109,7 @@ def test_every_kind_of_layer_is_numbered_by_output_then_input(name: str):
     network, expected = LAYERS[name]
     index = FilterIndex.of(network)
     numbers = np.arange(index.num_filters)
-    assert [tuple(place) for place in np.stack(index.locate(numbers), axis=1).tolist()] == expected
+    assert [tuple(where) for where in np.stack(index.locate(numbers), axis=1).tolist()] == expected
     assert np.array_equal(index.number(*index.locate(numbers)), numbers)
 
 
@@ -120,7 +121,7 @@ def test_a_filter_s_weights_are_those_that_spread_marks_and_collect_sums(name: s
     weights = {key: value.detach() for key, value in network.named_parameters()}
     for number in {0, 1, index.num_filters // 2, index.num_filters - 1}:
         flags = index.spread(np.array([number]), weights)
-        marked = {key: flags[key].expand(weights[key].shape).float() for key in index.weights}
+        marked = {key: flags[key].expand(weights[key].shape).float() for key in index.keys}
         sums = index.collect(marked)
         assert np.flatnonzero(sums.numpy()).tolist() == [number]
         assert sums[number] == sum(value.sum() for value in marked.values())
@@ -148,20 +149,20 @@ def test_channels_as_filters():
     assert out_channel.tolist() == [0, 1, 2, 3, 4, 5]
     assert set(in_channel.tolist()) == {ALL_INPUTS}
     assert np.array_equal(index.number(layer, out_channel, in_channel), np.arange(6))
-    with pytest.raises(ValueError, match="not 'row'"):
+    with pytest.raises(InputError, match="not 'row'"):
         FilterIndex.of(LAYERS["grouped"][0], granularity="row")  # pyright: ignore
 
 
 def test_layers_are_included_and_excluded_by_pattern():
     network = NETWORKS["srresnet"](4, 2, 2)
     assert FilterIndex.of(network, include=("body.*",), exclude=("*.conv2",)).layers == ("body.0.conv1", "body.1.conv1")
-    with pytest.raises(ValueError, match="no filter is left of 8 layers"):
+    with pytest.raises(InputError, match="no filter is left of 8 layers"):
         FilterIndex.of(network, exclude=("*",))
-    with pytest.raises(ValueError, match="no layer is named 'tail'; the first layers with filters: first, body"):
+    with pytest.raises(InputError, match="no layer is named 'tail'; the first layers with filters: first, body"):
         FilterIndex.of(network, exclude=("tail",))
 
 
 def test_a_weight_that_is_computed_from_others_is_refused():
     network = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 3, 3)))
-    with pytest.raises(ValueError, match="the weight of 0 is computed from other parameters"):
+    with pytest.raises(InputError, match="the weight of 0 is computed from other parameters"):
         FilterIndex.of(network)

@@ -36,7 +36,7 @@ def test_masking_changes_the_chosen_filters_alone_and_no_input_in_place(model):
     masked = mask(model.target, model.baseline, model.index, chosen)
     expected = {name: value.clone() for name, value in model.target.items()}
     for layer, out, inp in zip(*model.index.locate(chosen), strict=True):
-        key = model.index.weights[layer]
+        key = model.index.keys[layer]
         expected[key][out, inp] = model.baseline[key][out, inp]
     for name, value in masked.items():
         assert torch.equal(value, expected[name])

@@ -54,7 +54,7 @@ def test_lambda_1_is_the_target_and_0_the_masked_network_bit_for_bit(model):
 def test_weights_by_loops(model, value):
     expected = {name: weight.clone() for name, weight in model.target.items()}
     for layer, out, inp in zip(*model.index.locate(FOUND["blur"]), strict=True):
-        key = model.index.weights[layer]
+        key = model.index.keys[layer]
         first, last = model.baseline[key][out, inp], model.target[key][out, inp]
         expected[key][out, inp] = first + value * (last - first)
     for name, weight in at(model, (FOUND["blur"], value)).items():

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import CPU, ROOT, TINY
 
-from faig.attribution.engine import discriminate, faig
+from faig.attribution.engine import attribute_images, discriminate
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import quadrature
 from faig.base.ranking import discovered
@@ -31,7 +31,7 @@ def test_the_engine_agrees_with_the_authors_procedure(path: Path):
         for degradation in ("blur", "noise"):
             pairs = zip(golden[degradation], golden["hr"], strict=True)
             images = [(to_tensor(lr), to_tensor(hr)) for lr, hr in pairs]
-            means[degradation] = faig(model, images, quadrature("gausslegendre", 8)).scores.mean(axis=0)
+            means[degradation] = attribute_images(model, images, quadrature("gausslegendre", 8)).scores.mean(axis=0)
         agreed = total = 0
         for degradation in means:
             scores = discriminate(means, degradation, "difference")
@@ -66,7 +66,9 @@ def test_the_authors_procedure_on_a_tiny_network(tmp_path: Path, model: PathMode
     for name in ("baseline", "target"):
         save_network(tmp_path / f"{name}.safetensors", TINY, getattr(model, name))
     scores = authors_scores(tmp_path / "baseline.safetensors", tmp_path / "target.safetensors", lr, hr)
-    np.testing.assert_allclose(scores, faig(model, [(lr, hr)], quadrature("left", 100)).scores[0], rtol=1e-3)
+    np.testing.assert_allclose(
+        scores, attribute_images(model, [(lr, hr)], quadrature("left", 100)).scores[0], rtol=1e-3
+    )
 
 
 def test_weights_that_are_not_published_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,30 +1,32 @@
 """Laws of the path between two sets of weights, for networks of all kinds."""
 
+import numpy as np
 import pytest
 import torch
 from conftest import CPU, TINY
 from torch import Tensor, nn
 
-from faig.attribution.engine import faig
-from faig.attribution.path import PathModel
+from faig.attribution.engine import attribute_images
+from faig.attribution.path import PathModel, mask
 from faig.attribution.quadrature import quadrature
 from faig.base.compute import Compute
+from faig.base.errors import InputError
 from faig.experiments.loading import load_model
 from faig.networks.models import NetworkParams, NetworkSpec, build_network, save_network
 
 
 def test_weights_of_different_networks_are_refused(model):
     other = {**model.target, "last.bias": torch.zeros(5)}
-    with pytest.raises(ValueError, match=r"last\.bias is \(3,\) and \(5,\)"):
+    with pytest.raises(InputError, match=r"last\.bias is \(3,\) and \(5,\)"):
         PathModel(model.network, model.baseline, other, CPU)
     missing = {name: value for name, value in model.target.items() if name != "last.bias"}
-    with pytest.raises(ValueError, match=r"last\.bias is \(3,\) and None"):
+    with pytest.raises(InputError, match=r"last\.bias is \(3,\) and None"):
         PathModel(model.network, model.baseline, missing, CPU)
 
 
 def test_weights_that_are_not_finite_are_refused(model):
     model.target["last.bias"][0] = float("inf")
-    with pytest.raises(ValueError, match=r"last\.bias are not finite"):
+    with pytest.raises(InputError, match=r"last\.bias are not finite"):
         PathModel(model.network, model.baseline, model.target, CPU)
 
 
@@ -41,7 +43,7 @@ def test_load_model_refuses_files_of_different_networks(tmp_path):
 
 def test_weights_of_another_network_are_refused(model):
     other = build_network(NetworkSpec(params=NetworkParams(name="srresnet", width=6, depth=1), scale=2))
-    with pytest.raises(ValueError, match=r"of another network: first\.weight is \(4, 3, 3, 3\), but \(6, 3, 3, 3\)"):
+    with pytest.raises(InputError, match=r"of another network: first\.weight is \(4, 3, 3, 3\), but \(6, 3, 3, 3\)"):
         PathModel(other, model.baseline, model.target, CPU)
 
 
@@ -79,7 +81,7 @@ def test_shared_weights_move_together_and_must_agree():
     network.load_state_dict(target)
     x = torch.rand(1, 3, 9, 9)
     torch.testing.assert_close(model.restore(model.target, x), network(x))
-    with pytest.raises(ValueError, match=r"shares 0\.weight with 1\.weight, but the target's values differ"):
+    with pytest.raises(InputError, match=r"shares 0\.weight with 1\.weight, but the target's values differ"):
         PathModel(network, baseline, {**target, "1.weight": baseline["1.weight"]}, CPU)
 
 
@@ -120,7 +122,7 @@ def test_running_statistics_move_whatever_the_norm(norm):
     for weights, own in ((baseline, model.baseline), (target, model.target)):
         network.load_state_dict(weights)
         torch.testing.assert_close(model.restore(own, x), network(x))
-    result = faig(model, [(x, hr)], quadrature("gausslegendre", 64))
+    result = attribute_images(model, [(x, hr)], quadrature("gausslegendre", 64))
     assert result.convergence_error < 2e-3
 
 
@@ -138,9 +140,42 @@ class Pair(nn.Module):
 def test_networks_that_cannot_be_attributed_are_refused():
     network = Pair()
     weights = network.state_dict()
-    with pytest.raises(ValueError, match="returns a tuple, not one tensor"):
+    with pytest.raises(InputError, match="returns a tuple, not one tensor"):
         PathModel(network, weights, weights, CPU).restore(weights, torch.rand(1, 3, 4, 4))
     network.phase = nn.Parameter(torch.ones(1, dtype=torch.complex64))
     weights = network.state_dict()
-    with pytest.raises(ValueError, match="phase is not a tensor of real numbers"):
+    with pytest.raises(InputError, match="phase is not a tensor of real numbers"):
         PathModel(network, weights, weights, CPU)
+
+
+def test_masked_is_the_mask_of_the_model_s_own_weights(model):
+    filters = np.array([0, 7, 30])
+    expected = mask(model.target, model.baseline, model.index, filters)
+    found = model.masked(filters)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert not all(torch.equal(value, model.target[name]) for name, value in found.items())
+
+
+class Overwriting(nn.Module):
+    """Writes into its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x *= 2
+        return self.conv(x)
+
+
+def test_a_network_that_writes_into_its_input_leaves_the_caller_s_image():
+    torch.manual_seed(0)
+    network = Overwriting()
+    baseline = {name: value.clone() for name, value in network.state_dict().items()}
+    model = PathModel(network, baseline, {name: value + 0.1 for name, value in baseline.items()}, CPU)
+    lr, hr = torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8)
+    before = lr.clone()
+    result = attribute_images(model, [(lr, hr)], quadrature("gausslegendre", 2))  # exact: L is quadratic
+    assert torch.equal(lr, before)
+    assert result.convergence_error < 1e-5

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from faig.attribution.engine import faig
+from faig.attribution.engine import attribute_images
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import quadrature
 from faig.base.compute import Compute
@@ -183,7 +183,7 @@ def test_pseudo_scores_are_faig_with_the_target_s_output_as_ground_truth(model: 
         truth = [(lr, model.restore(model.target, lr)) for lr in images]
     together = pseudo_scores(model, images, nodes)
     assert together.shape == (3, model.index.num_filters)
-    np.testing.assert_array_equal(together, faig(model, truth, nodes).scores)
+    np.testing.assert_array_equal(together, attribute_images(model, truth, nodes).scores)
     np.testing.assert_array_equal(pseudo_scores(model, images[1:2], nodes)[0], together[1])
 
 

@@ -151,9 +151,9 @@ def test_shuffling_moves_whole_kernels_within_each_layer_and_nothing_else(mixed)
     weights = {name: torch.rand_like(value) for name, value in network.state_dict().items()}
     shuffled = shuffle(weights, index, found, np.random.default_rng(3))
     assert not all(torch.equal(shuffled[name], weights[name]) for name in weights)
-    taps = {entry.weight: entry.kernels for entry in index.entries}
+    taps = {entry.key: entry.kernels for entry in index.entries}
     for number, (entry, first, size) in enumerate(zip(index.entries, index.starts, index.sizes, strict=True)):
-        before, after = (taps[entry.weight](w[entry.weight]).reshape(size, -1) for w in (weights, shuffled))
+        before, after = (taps[entry.key](w[entry.key]).reshape(size, -1) for w in (weights, shuffled))
         chosen = found[index.layer_numbers[found] == number] - first
         others = np.setdiff1d(np.arange(size), chosen)
         assert torch.equal(after[others], before[others])

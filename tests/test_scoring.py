@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from faig.attribution.engine import discriminate, faig
+from faig.attribution.engine import attribute_image, attribute_images, discriminate
 from faig.attribution.quadrature import QuadratureParams
 from faig.base.processes import Group
 from faig.base.resuming import NOTHING, Store
@@ -42,7 +42,9 @@ def test_one_ranking_per_method_and_degradation_and_progress_is_counted(model, b
 def test_barriers_are_the_images_means_of_clean_inputs_too(model, by_degradation):
     _, checks = score_filters(model, by_degradation, BOTH, PARAMS, np.random.default_rng(0), GROUP, lambda _: None)
     for name, images in by_degradation.items():
-        assert checks[name]["barrier"] == pytest.approx(faig(model, images, TWO_NODES).barriers.mean(), rel=1e-6)
+        assert checks[name]["barrier"] == pytest.approx(
+            attribute_images(model, images, TWO_NODES).barriers.mean(), rel=1e-6
+        )
 
 
 def test_a_high_barrier_is_warned_of_with_the_degradation_that_has_it():
@@ -60,7 +62,7 @@ def test_random_rankings_are_shared_by_the_degradations_and_differ_from_each_oth
 def test_a_lone_degradation_is_contrasted_with_clean(model, by_degradation):
     rankings, _ = score_filters(model, by_degradation, ALONE, PARAMS, np.random.default_rng(0), GROUP, lambda _: None)
     means = {
-        name: faig(model, by_degradation[name], TWO_NODES).scores.mean(axis=0, dtype=np.float64)
+        name: attribute_images(model, by_degradation[name], TWO_NODES).scores.mean(axis=0, dtype=np.float64)
         for name in ("blur", "clean")
     }
     np.testing.assert_allclose(rankings[Key("faig", "blur")], discriminate(means, "blur", "share"), rtol=1e-9)
@@ -80,9 +82,9 @@ def test_scoring_goes_on_after_the_last_image(model, by_degradation, tmp_path, m
         calls.append(1)
         if len(calls) == 5:
             raise KeyboardInterrupt
-        return faig(*arguments)
+        return attribute_image(*arguments)
 
-    monkeypatch.setattr("faig.experiments.scoring.faig", counted)
+    monkeypatch.setattr("faig.experiments.scoring.attribute_image", counted)
     store = Store(tmp_path / "store")
     with pytest.raises(KeyboardInterrupt):
         scored(model, by_degradation, store)

@@ -6,10 +6,11 @@ import torch
 from conftest import CPU
 from torch import Tensor, nn
 
-from faig.attribution.engine import attribute, faig
+from faig.attribution.engine import attribute, attribute_images
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import quadrature
 from faig.attribution.tiling import Tiles, find_halo, pieces
+from faig.base.errors import InputError
 
 STRIDED = nn.Sequential(
     nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(4, 12, 3, padding=1), nn.PixelShuffle(2)
@@ -48,15 +49,15 @@ def test_tiled_scores_equal_untiled_ones(model):
     pair = torch.rand(1, 3, 30, 21, generator=generator), torch.rand(1, 3, 60, 42, generator=generator)
     halo = find_halo(lambda x: model.restore(model.target, x), 3)
     nodes = quadrature("gausslegendre", 3)
-    whole, tiled = (faig(model, [pair], nodes, tiles) for tiles in (None, Tiles(size=8, halo=halo)))
+    whole, tiled = (attribute_images(model, [pair], nodes, tiles) for tiles in (None, Tiles(size=8, halo=halo)))
     assert np.abs(tiled.scores - whole.scores).max() <= 1e-5 * whole.scores.max()
     np.testing.assert_allclose(tiled.residuals, whole.residuals, atol=1e-5 * np.abs(whole.changes).max())
-    with pytest.raises(ValueError, match=r"image 0.* halo is too small"):
-        faig(model, [pair], nodes, Tiles(size=8, halo=halo - 2))
+    with pytest.raises(InputError, match=r"image 0.* halo is too small"):
+        attribute_images(model, [pair], nodes, Tiles(size=8, halo=halo - 2))
 
 
 def test_a_strided_network_needs_its_multiple():
-    with pytest.raises(ValueError, match="restores a shifted crop differently"):
+    with pytest.raises(InputError, match="restores a shifted crop differently"):
         find_halo(STRIDED, 3)
     halo = find_halo(STRIDED, 3, multiple=2)
     assert halo % 2 == 0
@@ -70,7 +71,7 @@ def test_a_strided_network_needs_its_multiple():
 
 
 def test_a_network_that_sees_the_whole_image_is_refused():
-    with pytest.raises(ValueError, match="no finite receptive field"):
+    with pytest.raises(InputError, match="no finite receptive field"):
         find_halo(GlobalMean(), 3)
 
 
@@ -100,7 +101,7 @@ def test_given_tiles_that_are_not_exact_are_refused(network, tiles):
     baseline = {name: value.clone() for name, value in network.state_dict().items()}
     target = {name: value + 0.1 * torch.rand_like(value) for name, value in baseline.items()}
     pair = torch.rand(1, 3, 64, 48), torch.rand(1, 3, 64, 48)
-    with pytest.raises(ValueError, match=r"image 0.*(differs by|the network makes)"):
+    with pytest.raises(InputError, match=r"image 0.*(differs by|the network makes)"):
         attribute(network, baseline, target, [pair], num_nodes=1, tiles=tiles)
 
 
@@ -110,20 +111,20 @@ def test_looking_for_a_halo_leaves_the_network_as_it_is():
     assert find_halo(network, 3) == 1
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert network.training
-    with pytest.raises(ValueError, match="multiple = 0"):
+    with pytest.raises(InputError, match="multiple = 0"):
         find_halo(network, 3, multiple=0)
 
 
 def test_tiles_that_do_not_fit_are_refused(model):
     for bad in ({"size": 0, "halo": 1}, {"size": 5, "halo": 2, "multiple": 2}, {"size": 4, "halo": -1}):
-        with pytest.raises(ValueError, match="must be multiples"):
+        with pytest.raises(InputError, match="must be multiples"):
             Tiles(**bad)
     other_scale = torch.rand(1, 3, 16, 16), torch.rand(1, 3, 48, 48)
-    with pytest.raises(ValueError, match="the ground truth asks for"):
-        faig(model, [other_scale], quadrature("left", 1), Tiles(size=8, halo=2))
+    with pytest.raises(InputError, match="the ground truth asks for"):
+        attribute_images(model, [other_scale], quadrature("left", 1), Tiles(size=8, halo=2))
     odd = torch.rand(1, 3, 16, 16), torch.rand(1, 3, 33, 32)
-    with pytest.raises(ValueError, match="need a whole scale"):
-        faig(model, [odd], quadrature("left", 1), Tiles(size=8, halo=2))
+    with pytest.raises(InputError, match="need a whole scale"):
+        attribute_images(model, [odd], quadrature("left", 1), Tiles(size=8, halo=2))
 
 
 def test_a_model_s_own_restore_serves_find_halo():
@@ -131,3 +132,8 @@ def test_a_model_s_own_restore_serves_find_halo():
     weights = network.state_dict()
     model = PathModel(network, weights, weights, CPU)
     assert find_halo(lambda x: model.restore(model.target, x), 1) == 3
+
+
+def test_looking_for_a_halo_bears_a_network_that_writes_into_its_input():
+    convolution = nn.Conv2d(3, 3, 5, padding=2)
+    assert find_halo(lambda x: convolution(x.mul_(2)), 3) == 2

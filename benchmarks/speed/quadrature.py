@@ -8,7 +8,7 @@ import click
 import numpy as np
 
 from benchmarks.common import DEGRADATIONS, agreement, compute, pairs, seconds, spread, trained, write
-from faig.attribution.engine import Attribution, faig
+from faig.attribution.engine import Attribution, attribute_images
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import Nodes, QuadratureParams, quadrature
 
@@ -32,7 +32,10 @@ def main(width: int, depth: int, size: int, reference_nodes: int, runs: int) -> 
     network, baseline, target = trained(width, depth)
     images = pairs(size, size)
     precise = PathModel(network, baseline, target, compute("fp64"))
-    exact = {n: faig(precise, images[n], quadrature("gausslegendre", reference_nodes)).scores[0] for n in DEGRADATIONS}
+    exact = {
+        n: attribute_images(precise, images[n], quadrature("gausslegendre", reference_nodes)).scores[0]
+        for n in DEGRADATIONS
+    }
     models = {name: PathModel(network, baseline, target, compute(name)) for name in ("fp32", "bf16")}
 
     def score(precision: str, rule: str, value: float) -> dict[str, Attribution]:
@@ -41,7 +44,7 @@ def main(width: int, depth: int, size: int, reference_nodes: int, runs: int) -> 
             if rule == "auto"
             else quadrature(rule, int(value))  # pyright: ignore
         )
-        return {name: faig(models[precision], images[name], nodes) for name in DEGRADATIONS}
+        return {name: attribute_images(models[precision], images[name], nodes) for name in DEGRADATIONS}
 
     rows = []
     for precision, rule, value in ROWS:

@@ -11,7 +11,7 @@ import click
 import torch
 
 from benchmarks.common import authors_step, compute, pairs, seconds, spread, trained, write
-from faig.attribution.engine import faig
+from faig.attribution.engine import attribute_images
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import quadrature
 from faig.base.processes import process_group
@@ -26,7 +26,7 @@ def cost(width: int, depth: int, size: int, num_images: int, runs: int) -> dict[
     images = [pairs(size, size, seed)["blur"][0] for seed in range(num_images)]
     ours, rival = [], []
     for _ in range(runs + 1):  # the first warms up
-        ours.append(seconds(lambda: faig(model, images, NODES)))
+        ours.append(seconds(lambda: attribute_images(model, images, NODES)))
         step = seconds(lambda: [authors_step(width, depth, baseline, target, 0.5, lr, hr) for lr, hr in images])
         rival.append(100 * step)
     ratios = [other / own for own, other in zip(ours[1:], rival[1:], strict=True)]
@@ -45,9 +45,9 @@ def main(runs: int, worker: bool) -> None:
             network, baseline, target = trained(32, 8, steps=2)
             model = PathModel(network, baseline, target, compute())
             images = group.share([pairs(64, 64, seed)["blur"][0] for seed in range(8)])
-            faig(model, images[:1], NODES)
+            attribute_images(model, images[:1], NODES)
             group.sum(torch.zeros(1).numpy())
-            elapsed = seconds(lambda: group.sum(faig(model, images, NODES).scores.sum(axis=0)))
+            elapsed = seconds(lambda: group.sum(attribute_images(model, images, NODES).scores.sum(axis=0)))
             if group.is_writer:
                 click.echo(elapsed)
         return

@@ -30,7 +30,7 @@ from benchmarks.common import (
     trained,
     write,
 )
-from faig.attribution.engine import discriminate, faig, taylor
+from faig.attribution.engine import attribute_images, discriminate, taylor
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import quadrature
 from faig.attribution.tiling import Tiles, find_halo
@@ -45,10 +45,10 @@ def layouts(
     """Seconds of one node of one image in either memory layout, run in turns."""
     times: dict[bool, list[float]] = {False: [], True: []}
     models = {last: PathModel(network, baseline, target, replace(compute(), channels_last=last)) for last in times}
-    image = pairs(size, size)["blur"]
+    image = pairs(size, size)["blur"][0]
     for _ in range(steps):
         for last, model in models.items():
-            times[last].append(seconds(lambda model=model: taylor(model, image)))
+            times[last].append(seconds(lambda model=model: taylor(model, *image)))
     return {"contiguous": spread(times[False]), "channels_last": spread(times[True])}
 
 
@@ -59,7 +59,7 @@ def times(model: PathModel, size: int, nodes: int, repeats: int) -> dict[str, di
 
     def ours() -> None:
         for name in DEGRADATIONS:
-            faig(model, images[name], quadrature("gausslegendre", nodes))
+            attribute_images(model, images[name], quadrature("gausslegendre", nodes))
 
     def rival(number: int) -> float:
         step = partial(authors_step, WIDTH, DEPTH, model.baseline, model.target, number / 100, lr, hr)
@@ -79,7 +79,10 @@ def accuracy(model: PathModel, size: int, seed: int, nodes: int, reference_nodes
     images = pairs(size, size, seed)
     scores = []
     for count in (nodes, reference_nodes):
-        both = {name: faig(model, images[name], quadrature("gausslegendre", count)).scores[0] for name in DEGRADATIONS}
+        both = {
+            name: attribute_images(model, images[name], quadrature("gausslegendre", count)).scores[0]
+            for name in DEGRADATIONS
+        }
         scores.append({name: (both[name], discriminate(both, name, "difference")) for name in DEGRADATIONS})
     found, exact = scores
     return {
@@ -115,7 +118,7 @@ def main(
         height, width = map(int, shape.split("x"))
         halo = find_halo(lambda x: model.restore(model.target, x), 3) if tile else 0
         tiles = Tiles(size=int(tile), halo=halo) if tile else None
-        faig(model, pairs(height, width)["blur"], quadrature("left", 1), tiles)
+        attribute_images(model, pairs(height, width)["blur"], quadrature("left", 1), tiles)
         print(peak_gib())
         return
     results: dict[str, object] = {"nodes": nodes, "layouts": layouts(network, baseline, target, sizes[0], 5)}

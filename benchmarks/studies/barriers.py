@@ -34,7 +34,7 @@ def main(data: Path, images: int, nodes: int) -> None:
     """Measure and write benchmarks/studies/results/barriers.json."""
     found = list_images(data / "hr/train")
     photographs = [middle(read_image(path)) for path in found[:: len(found) // images][:images]]
-    places = [0.0, *quadrature("gausslegendre", nodes)[0].tolist(), 1.0]
+    places = [0.0, *quadrature("gausslegendre", nodes).positions.tolist(), 1.0]
     networks = {}
     for network, params, model in published():
         networks[network] = {}

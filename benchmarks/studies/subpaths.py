@@ -13,9 +13,9 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.common import write
-from faig.attribution.engine import Image, discriminate, integrate
+from faig.attribution.engine import Example, discriminate, integrate
 from faig.attribution.path import PathModel
-from faig.attribution.quadrature import END_POINT, quadrature
+from faig.attribution.quadrature import END_POINT, Nodes, quadrature
 from faig.base.compute import ComputeParams, resolve
 from faig.base.params import NonNegative, Seed, load_params
 from faig.base.ranking import discovered
@@ -43,11 +43,12 @@ ROWS = [
 Scores = dict[tuple[str, str], np.ndarray]
 
 
-def scores_of(model: PathModel, image: Image) -> Scores:
+def scores_of(model: PathModel, image: Example) -> Scores:
     """One image's scores (F,) by part of the path and sign; with signs, positive where the change lowers the error."""
-    places, weights = quadrature("gausslegendre", NODES)
+    positions, coefficients = quadrature("gausslegendre", NODES)
     quarters = [
-        integrate(model, *image, ((number + places) / QUARTERS, weights / QUARTERS))[0] for number in range(QUARTERS)
+        integrate(model, *image, Nodes((number + positions) / QUARTERS, coefficients / QUARTERS))[0]
+        for number in range(QUARTERS)
     ]
     parts = {FIRST: quarters[0], AT_TARGET: integrate(model, *image, END_POINT)[0]}
     later: Mapping[str, Tensor] | None = None

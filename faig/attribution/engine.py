@@ -1,9 +1,13 @@
 """How much each filter contributes: FAIG and the scoring methods that it is compared with, for any network.
 
+:func:`attribute` does all from a network and two state dicts. Beneath it, :func:`attribute_image` attributes one image
+and :func:`attribute_images` stacks the results of several.
+
 Paper: section 3 (FAIG), section 4.2 (comparison). F = number of filters, N = number of images; theta-bar, theta =
 weights of baseline and target; loss L = sum of squared errors over the image.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,23 +22,48 @@ from faig.attribution.path import PathModel, Weights
 from faig.attribution.quadrature import END_POINT, Nodes, QuadratureParams, quadrature
 from faig.attribution.tiling import Tiles, pieces, require_exact
 from faig.base.compute import Compute
+from faig.base.errors import InputError
+from faig.base.params import check
 
-Image = tuple[Tensor, Tensor]
-"""LR (1, C, H, W) and ground truth (1, C', sH, sW)."""
+Example = tuple[Tensor, Tensor]
+"""An input LR (1, C, H, W) and its ground truth HR (1, C', sH, sW)."""
 TILE_TOLERANCE = {"fp64": 1e-9, "fp32": 1e-5, "bf16": 0.03}
 """By precision, how much the output may change with the halo, as a share of its largest value."""
+MACHINE_ERRORS = (torch.OutOfMemoryError, getattr(torch, "AcceleratorError", torch.OutOfMemoryError))
+"""Errors of torch that no image is to blame for; older versions have the first alone."""
+MAX_CONVERGENCE_ERROR = 0.05
+"""A convergence error above which :func:`attribute` warns."""
+
+
+@dataclass(frozen=True)
+class ImageAttribution:
+    """The scores of the filters for one image, and how close its integral comes to what it must be.
+
+    ``scores`` (F,): not negative.
+    ``change``: L at the target minus L at the baseline.
+    ``residual``: the sum of the integrals of all that moves, biases included, minus ``change``. It is 0 for an exact
+    integral (completeness, Sundararajan et al. 2017).
+    ``num_nodes``: how many nodes the integral took.
+    ``converged``: whether the rule ``auto`` brought both its errors under the tolerance; always true of other rules,
+    which have no tolerance.
+    ``barrier``: in dB, see :func:`barrier`.
+    """
+
+    scores: np.ndarray
+    change: float
+    residual: float
+    num_nodes: int
+    converged: bool
+    barrier: float
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All fields by name as arrays, numbers as arrays of shape (), so that they can be saved."""
+        return {name: np.asarray(value) for name, value in vars(self).items()}
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """Scores per image and filter, and how well each image's integral closes.
-
-    ``scores`` (N, F) are not negative. ``changes`` (N,): L at the target minus L at the baseline; ``residuals`` (N,):
-    the sum of all integrals, of biases and all else that moves too, minus that change; 0 if exact (completeness,
-    Sundararajan et al. 2017). ``nodes`` (N,): how many each integral took; ``converged`` (N,): of the rule ``auto``,
-    whether both errors came under the tolerance, always true of the others, which know none. ``barriers`` (N,): as
-    :func:`barrier` measures them.
-    """
+    """What :class:`ImageAttribution` holds, of N images: ``scores`` (N, F), all others (N,)."""
 
     scores: np.ndarray
     changes: np.ndarray
@@ -61,7 +90,7 @@ def barrier(losses: np.ndarray, ends: tuple[float, float]) -> float:
     may be that detour (linear mode connectivity, Frankle et al. 2020).
 
     Args:
-        losses: L at places within the path.
+        losses: L (n,) at positions within the path.
         ends: L at the baseline and at the target.
     """
     worse = max(ends)
@@ -72,7 +101,7 @@ def attribute(
     network: nn.Module,
     baseline: Weights,
     target: Weights,
-    images: Sequence[Image],
+    images: Sequence[Example],
     *,
     num_nodes: int = 16,
     rule: Literal["gausslegendre", "left", "right", "middle", "trapezoid", "auto"] = "gausslegendre",
@@ -91,8 +120,9 @@ def attribute(
             weights, layers that share weights move together.
         baseline, target: state dicts of ``network``.
         images: pairs of input (1, C, H, W) and ground truth (1, C', sH, sW), each of its own size.
-        num_nodes: of the path integral; the first number tried with the rule ``auto``.
-        rule: see :mod:`faig.attribution.quadrature`; ``tolerance`` and ``max_nodes`` belong to ``auto``.
+        num_nodes: number of nodes of the path integral; the first number tried with the rule ``auto``.
+        rule: see :mod:`faig.attribution.quadrature`.
+        tolerance, max_nodes: when the rule ``auto`` stops, see :class:`QuadratureParams`.
         granularity: a filter is a ``kernel`` (out, in) or an output ``channel``, see :mod:`faig.attribution.filters`.
         include, exclude: shell patterns of layer names. Layers left out still count for the residuals.
         tiles: cut large images; memory then does not depend on their size.
@@ -102,65 +132,110 @@ def attribute(
         Scores (N, F) with residuals per image, and what the F filters are.
 
     Raises:
-        ValueError: weights of different networks or not finite, an image that is not finite or whose ground truth has
-            another size than the output, no filter left, too few nodes.
+        InputError: weights of different networks or not finite, an image that is not finite or does not fit the network
+            or whose ground truth has another size than the output, no filter left, too few nodes.
+
+    Warns:
+        UserWarning: the integrals miss more than :data:`MAX_CONVERGENCE_ERROR` of the change of the loss.
     """
     compute = Compute(device=torch.device("cpu"), precision="fp32") if compute is None else compute
-    params = QuadratureParams(rule=rule, num_nodes=num_nodes, max_nodes=max_nodes, tolerance=tolerance)
+    values = {"rule": rule, "num_nodes": num_nodes, "max_nodes": max_nodes, "tolerance": tolerance}
+    params = check("", values, QuadratureParams, source="attribute")
     index = FilterIndex.of(network, granularity=granularity, include=include, exclude=exclude)
     with torch.inference_mode(False):
         model = PathModel(network, baseline, target, compute, index)
-    return faig(model, images, params, tiles), index
+    result = attribute_images(model, images, params, tiles)
+    if result.convergence_error > MAX_CONVERGENCE_ERROR:
+        more = f"max_nodes above {max_nodes}" if rule == "auto" else f"num_nodes above {num_nodes}, or rule='auto'"
+        warnings.warn(
+            f"the integrals miss {result.convergence_error:.1%} of the change of the loss (convergence error, rule "
+            f"{rule!r}, {result.nodes.max()} nodes), so the scores are rough: try {more}",
+            stacklevel=2,
+        )
+    return result, index
 
 
-def faig(
-    model: PathModel, images: Sequence[Image], params: QuadratureParams | Nodes, tiles: Tiles | None = None
+def attribute_images(
+    model: PathModel, images: Sequence[Example], params: QuadratureParams | Nodes, tiles: Tiles | None = None
 ) -> Attribution:
-    """FAIG per image (paper, equation 6): per filter, the sum over its weights of |IG_j|.
+    """Attribute each image by :func:`attribute_image`.
 
     Raises:
-        ValueError: no image, or one that is not finite or whose ground truth has another size than the output; tiles
-            that are not exact for this network; weights so large that the integral is not finite.
+        InputError: there is no image; or as :func:`attribute_image`, the message then names the image by its number.
     """
     if not images:
-        raise ValueError("there is no image to attribute")
-    rows = []
+        raise InputError("there is no image to attribute")
+    results = []
+    for number, (lr, hr) in enumerate(images):
+        try:
+            results.append(attribute_image(model, lr, hr, params, tiles))
+        except InputError as error:
+            raise InputError(f"image {number}: {error}") from error
+    return Attribution(
+        scores=np.stack([result.scores for result in results]),
+        changes=np.array([result.change for result in results]),
+        residuals=np.array([result.residual for result in results]),
+        nodes=np.array([result.num_nodes for result in results]),
+        converged=np.array([result.converged for result in results]),
+        barriers=np.array([result.barrier for result in results]),
+    )
+
+
+def attribute_image(
+    model: PathModel, lr: Tensor, hr: Tensor, params: QuadratureParams | Nodes, tiles: Tiles | None = None
+) -> ImageAttribution:
+    """FAIG of one image (paper, equation 6): a filter's score is the sum over its weights of |IG_j|.
+
+    Gradients are taken even where the caller has turned them off.
+
+    Args:
+        model: the network between its two sets of weights.
+        lr, hr: the image (1, C, H, W) and its ground truth (1, C', sH, sW).
+        params: the rule of the integral, or its nodes.
+        tiles: how to cut a large image; None takes it whole.
+
+    Raises:
+        InputError: the image is not finite or does not fit the network; its ground truth has another size than the
+            output; the tiles are not exact for this network; the weights are so large that the integral is not finite.
+    """
     with torch.inference_mode(False), torch.enable_grad():
-        for number, image in enumerate(images):
-            lr, hr = (value.clone() if value.is_inference() else value for value in image)
-            require_image(number, lr, hr)
-            try:
-                ends = loss(model, model.baseline, lr, hr, tiles), loss(model, model.target, lr, hr, tiles)
-                if tiles is not None:
-                    require_exact(
-                        partial(model.restore, model.target), lr, hr, tiles, TILE_TOLERANCE[model.compute.precision]
-                    )
-            except torch.OutOfMemoryError:
-                raise
-            except (RuntimeError, ValueError) as error:  # other channels, or fewer pixels than mirrored borders need
-                raise ValueError(f"image {number}, {tuple(lr.shape)} and {tuple(hr.shape)}: {error}") from error
-            change = ends[1] - ends[0]
-            score, residual, losses, num_nodes, converged = converge(model, lr, hr, change, params, tiles)
-            if not np.isfinite([change, residual, score.sum()]).all():
-                raise ValueError(f"image {number}: the loss or its gradients are not finite: the weights are too large")
-            rows.append((score, change, residual, num_nodes, converged, barrier(losses, ends)))
-    return Attribution(*(np.stack(column) for column in zip(*rows, strict=True)))
+        # Tensors made under inference_mode cannot take part in a graph, copies of them can.
+        lr, hr = (value.clone() if value.is_inference() else value for value in (lr, hr))
+        require_image(lr, hr)
+        ends = loss(model, model.baseline, lr, hr, tiles), loss(model, model.target, lr, hr, tiles)
+        if tiles is not None:
+            require_exact(partial(model.restore, model.target), lr, hr, tiles, TILE_TOLERANCE[model.compute.precision])
+        change = ends[1] - ends[0]
+        scores, residual, losses, num_nodes, converged = converge(model, lr, hr, change, params, tiles)
+    if not np.isfinite([change, residual, scores.sum()]).all():
+        raise InputError("the loss or its gradients are not finite: the weights are too large")
+    return ImageAttribution(scores, change, residual, num_nodes, converged, barrier(losses, ends))
 
 
 def converge(
     model: PathModel, lr: Tensor, hr: Tensor, change: float, params: QuadratureParams | Nodes, tiles: Tiles | None
 ) -> tuple[np.ndarray, float, np.ndarray, int, bool]:
-    """One image's scores (F,), residual, L at the nodes, how many, and whether ``auto`` came under its tolerance."""
+    """Integrate along the path by the nodes or the rule of ``params``, with as many nodes as it takes.
+
+    Returns:
+        Scores (F,), residual, L at the nodes, number of nodes, and whether ``auto`` came under its tolerance.
+    """
 
     def evaluate(nodes: Nodes) -> tuple[np.ndarray, float, np.ndarray]:
         integrals, losses = integrate(model, lr, hr, nodes, tiles)
+        # Equation 6 takes the absolute value of each weight's integral, after the integration and before the sum over
+        # the filter. Signs along the path must cancel: a weight whose gradient first lowers and then raises the error
+        # changed nothing in the end. Signs among a filter's weights must not: one weight that lowers the error and one
+        # that raises it both do something. The residual compares the signed sum of all integrals with the change.
         scores = model.index.collect({name: value.abs() for name, value in integrals.items()}).cpu().numpy()
         return scores, sum(value.sum(dtype=torch.float64).item() for value in integrals.values()) - change, losses
 
     if not isinstance(params, QuadratureParams):
-        return *evaluate(params), len(params[0]), True
+        return *evaluate(params), len(params.positions), True
     if params.rule != "auto":
         return *evaluate(quadrature(params.rule, params.num_nodes)), params.num_nodes, True
+    # The rule auto needs both errors to be small. A small residual may be luck, because errors of opposite signs cancel
+    # in it. Scores that hardly change may be so because both rules miss the same part of the path.
     num_nodes, previous = params.num_nodes, None
     while True:
         scores, residual, losses = evaluate(quadrature("gausslegendre", num_nodes))
@@ -178,75 +253,113 @@ def integrate(
 ) -> tuple[dict[str, Tensor], np.ndarray]:
     """Integrated gradients of all that moves along the path (paper, equation 5), signed, for one image.
 
-    IG_j = (theta_j - theta-bar_j) * integral over a from 0 to 1 of dL/dw_j at gamma(a).
-    ``lr`` (1, C, H, W), ``hr`` (1, C', sH, sW); returns tensors of the weights' shapes, 0 where nothing moves, and L at
-    each node, none where nothing moves.
+    IG_j = (theta_j - theta-bar_j) * integral over a from 0 to 1 of dL/dw_j at gamma(a), since d gamma_j / da is the
+    constant theta_j - theta-bar_j; by the chain rule the sum of all IG_j is L(theta) - L(theta-bar).
+
+    Args:
+        model: the network between its two sets of weights.
+        lr, hr: the image (1, C, H, W) and its ground truth (1, C', sH, sW).
+        nodes: the rule's positions and coefficients.
+        tiles: how to cut a large image; None takes it whole.
+
+    Returns:
+        By state-dict key IG, of the weights' shapes, 0 where nothing moves; and L at each node (none if nothing moves).
+
+    Raises:
+        InputError: as :meth:`Piece.error <faig.attribution.tiling.Piece.error>`.
     """
     total = {name: torch.zeros_like(value) for name, value in model.change.items()}
     losses = []
-    for place, weight in zip(*nodes, strict=True) if model.moving else ():
-        weights = model.at(place)
+    for position, coefficient in zip(*nodes, strict=True) if model.moving else ():
+        weights = model.at(position)
         moving = [weights[name] for name in model.moving]
         losses.append(0.0)
         for piece in pieces(lr, model.compute.place(hr), tiles):
             error = piece.error(model.restore(weights, piece.lr))
             losses[-1] += error.item()
+            # One tile's graph at a time; a weight that the output does not depend on has no gradient.
             gradients = torch.autograd.grad(error, moving, allow_unused=True)
             for name, gradient in zip(model.moving, gradients, strict=True):
                 if gradient is not None:
-                    total[name].add_(gradient, alpha=weight)
+                    total[name].add_(gradient, alpha=coefficient)
     return {name: value * model.change[name] for name, value in total.items()}, np.array(losses)
 
 
 def loss(model: PathModel, weights: Weights, lr: Tensor, hr: Tensor, tiles: Tiles | None) -> float:
-    """L of one image, summed in fp64."""
-    hr = model.compute.place(hr)
-    with torch.no_grad():
-        return sum(piece.error(model.restore(weights, piece.lr)).item() for piece in pieces(lr, hr, tiles))
-
-
-def require_image(number: int, lr: Tensor, hr: Tensor) -> None:
-    """Check one image and its ground truth.
+    """L of one image (1, C, H, W) with ground truth (1, C', sH, sW), summed in fp64.
 
     Raises:
-        ValueError: names the image and says what is wrong.
+        InputError: the network cannot restore the image, or makes an output of another size than the ground truth.
+    """
+    hr = model.compute.place(hr)
+    with torch.no_grad():
+        return sum(piece.error(_restore(model, weights, piece.lr)).item() for piece in pieces(lr, hr, tiles))
+
+
+def _restore(model: PathModel, weights: Weights, lr: Tensor) -> Tensor:
+    """:meth:`PathModel.restore` where an image meets the network first: what torch refuses is then the user's mistake.
+
+    Which sizes and channels a network takes, only the network itself can tell: by an error of torch, of any operation.
+    """
+    try:
+        return model.restore(weights, lr)
+    except (InputError, *MACHINE_ERRORS):
+        raise
+    except (RuntimeError, ValueError) as error:  # other channels, or fewer pixels than mirrored borders need
+        raise InputError(f"the network cannot restore an input of shape {tuple(lr.shape)}: {error}") from error
+
+
+def require_image(lr: Tensor, hr: Tensor) -> None:
+    """Check one image (1, C, H, W) and its ground truth (1, C', sH, sW).
+
+    Raises:
+        InputError: says which of the two is wrong, and what.
     """
     for name, value in (("input", lr), ("ground truth", hr)):
         if value.ndim != 4 or len(value) != 1:
-            raise ValueError(f"image {number}: the {name} must be one image (1, C, H, W), not {tuple(value.shape)}")
+            raise InputError(f"the {name} must be one image (1, C, H, W), not {tuple(value.shape)}")
         if not torch.isfinite(value).all():
-            raise ValueError(f"image {number}: the {name} is not finite")
+            raise InputError(f"the {name} is not finite")
 
 
-def taylor(model: PathModel, images: Sequence[Image]) -> np.ndarray:
-    """FAIG with one node at the target, (N, F): one gradient times the weight change."""
-    return faig(model, images, END_POINT).scores
+def taylor(model: PathModel, lr: Tensor, hr: Tensor) -> np.ndarray:
+    """FAIG of one image with a single node at the target, (F,): one gradient times the weight change.
 
-
-def input_gradients(model: PathModel, images: Sequence[Image], nodes: Nodes) -> np.ndarray:
-    """Integrated gradients over the input, the authors' comparison (N, F).
-
-    The image moves from the clean to the degraded LR, the target stays fixed; per weight the gradient of the summed
-    output is integrated, per filter its absolute value summed. ``images``: pairs of clean and degraded LR (1, C, H, W).
+    Raises:
+        InputError: as :func:`attribute_image`.
     """
-    scores = []
+    return attribute_image(model, lr, hr, END_POINT).scores
+
+
+def input_gradients(model: PathModel, clean: Tensor, degraded: Tensor, nodes: Nodes) -> np.ndarray:
+    """Integrated gradients over the input instead of the weights, (F,): the authors' comparison (paper, section 4.2).
+
+    The image moves from the clean to the degraded LR, the target's weights stay fixed. For each weight the gradient of
+    the summed output is integrated; a filter's score is the sum of the absolute values over its weights.
+
+    Args:
+        model: the network; only its target is used.
+        clean, degraded: LR (1, C, H, W) of one photograph.
+        nodes: the rule's positions and coefficients.
+    """
     weights = dict(model.target)
-    filters = {name: weights[name].clone().requires_grad_() for name in model.index.weights}
+    filters = {name: weights[name].clone().requires_grad_() for name in model.index.keys}
     weights |= filters
-    for clean, degraded in images:
-        total = {name: torch.zeros_like(value) for name, value in filters.items()}
-        for place, weight in zip(*nodes, strict=True):
-            output = model.restore(weights, clean + place * (degraded - clean)).sum()
-            gradients = torch.autograd.grad(output, list(filters.values()), allow_unused=True)
-            for name, gradient in zip(filters, gradients, strict=True):
-                if gradient is not None:
-                    total[name].add_(gradient, alpha=weight)
-        scores.append(model.index.collect({name: value.abs() for name, value in total.items()}).cpu().numpy())
-    return np.stack(scores)
+    total = {name: torch.zeros_like(value) for name, value in filters.items()}
+    for position, coefficient in zip(*nodes, strict=True):
+        output = model.restore(weights, clean + position * (degraded - clean)).sum()
+        gradients = torch.autograd.grad(output, list(filters.values()), allow_unused=True)
+        for name, gradient in zip(filters, gradients, strict=True):
+            if gradient is not None:
+                total[name].add_(gradient, alpha=coefficient)
+    return model.index.collect({name: value.abs() for name, value in total.items()}).cpu().numpy()
 
 
 def weight_change(model: PathModel, *, divided: bool) -> np.ndarray:
-    """Sum of |theta - theta-bar| over each filter (F,); ``divided`` by the sum of |theta-bar| of the filter."""
+    """Sum of |theta - theta-bar| over each filter's weights, (F,).
+
+    ``divided``: by the sum of |theta-bar| over the same weights; 0 where both sums are 0.
+    """
     change = model.index.collect({name: value.abs() for name, value in model.change.items()})
     if divided:
         change = change / model.index.collect({name: value.abs() for name, value in model.baseline.items()})
@@ -264,23 +377,25 @@ def discriminate(attributions: Mapping[str, np.ndarray], degradation: str, rule:
     Args:
         attributions: image-mean scores (F,) of each degradation, the contrast among them.
         degradation: the one whose filters are sought.
-        rule: ``difference``: score minus the largest other (paper, equation 7, for two degradations); ``share``: the
-            same after each degradation's scores were divided by their sum; ``plain``: its own score alone.
+        rule: how they are contrasted. ``difference``: score minus the largest other (paper, equation 7, for two
+            degradations); ``share``: the same after each degradation's scores were divided by their sum; ``plain``: its
+            own score alone.
 
     Raises:
-        ValueError: there is nothing to compare with, or the rule is unknown.
+        InputError: there is nothing to compare with, or the rule is unknown.
     """
     if rule not in ("difference", "share", "plain"):
-        raise ValueError(f"rule must be difference, share or plain, not {rule!r}")
+        raise InputError(f"rule must be difference, share or plain, not {rule!r}")
     if rule == "plain":
         return attributions[degradation]
     if len(attributions) < 2:
-        raise ValueError(f"nothing to compare {degradation} with")
+        raise InputError(f"nothing to compare {degradation} with")
     values = {name: _share(value) if rule == "share" else value for name, value in attributions.items()}
     others = np.stack([value for name, value in values.items() if name != degradation])
     return values[degradation] - others.max(axis=0)
 
 
 def _share(values: np.ndarray) -> np.ndarray:
+    """Each value as a share of their sum; all as they are if the sum is 0."""
     total = values.sum()
     return values / total if total > 0 else values

@@ -1,7 +1,8 @@
 """A network on the straight path between two sets of weights: what attribution, masking and prediction evaluate.
 
-gamma(a) = theta-bar + a (theta - theta-bar), theta-bar and theta the weights of baseline and target. All parameters
-move along it, and so do floating-point buffers that differ (a batch norm's running statistics).
+gamma(a) = theta-bar + a (theta - theta-bar) for positions a from 0 to 1; theta-bar and theta are the weights of
+baseline and target. All parameters move along the path, and so do floating-point buffers that differ (a batch norm's
+running statistics). Masking leaves the path: it puts theta-bar back at chosen filters of theta.
 """
 
 import copy
@@ -19,25 +20,33 @@ from torch.overrides import TorchFunctionMode
 
 from faig.attribution.filters import FilterIndex
 from faig.base.compute import Compute
+from faig.base.errors import InputError
 
 Weights = Mapping[str, Tensor]
 """Values by state-dict key."""
 
 
 class PathModel:
-    """A network and two sets of weights, in eval mode.
+    """A network in eval mode and two sets of weights for it.
 
-    ``baseline``, ``target`` and ``change`` (target minus baseline) hold floating-point parameters and buffers, a value
-    that several layers share under its first name. ``moving`` names those that differ. The given network is copied.
+    ``baseline``, ``target`` and ``change`` (target minus baseline) hold the floating-point parameters and buffers by
+    state-dict key; a value that several layers share is listed once, under its first name. ``moving`` names those that
+    differ between baseline and target. ``index`` numbers the filters.
     """
 
     def __init__(
         self, network: nn.Module, baseline: Weights, target: Weights, compute: Compute, index: FilterIndex | None = None
     ) -> None:
-        """``network`` gives the architecture only. ``index``: the filters; all kernels of all layers if None.
+        """Copy a network, which gives the architecture only, and check and copy its weights.
+
+        Args:
+            network: stays as it is.
+            baseline, target: state dicts of ``network``.
+            compute: device and precision.
+            index: the filters; all kernels of all layers if None.
 
         Raises:
-            ValueError: the weights are not of this network or not of one network, or not finite.
+            InputError: the weights are not of this network or not of one network, or not finite.
         """
         names = shared_names(network)
         require_weights(network, baseline, target, names)
@@ -52,28 +61,34 @@ class PathModel:
         self.moving = tuple(name for name, value in self.change.items() if value.any())
         self._statistics_move = not set(self.moving) <= {name for name, _ in self.network.named_parameters()}
 
-    def at(self, place: float) -> dict[str, Tensor]:
-        """Weights gamma(place), those that move ready to be differentiated by."""
+    def at(self, position: float) -> dict[str, Tensor]:
+        """The weights gamma(position); 0 is the baseline, 1 the target.
+
+        Those that move require gradients, so that the loss can be differentiated with respect to them.
+        """
         weights = dict(self.baseline)
         for name in self.moving:
-            weights[name] = (weights[name] + place * self.change[name]).requires_grad_()
+            weights[name] = (weights[name] + position * self.change[name]).requires_grad_()
         return weights
 
+    def masked(self, filters: np.ndarray) -> dict[str, Tensor]:
+        """The target's weights with the baseline's at the filters (n,), given by number; see :func:`mask`."""
+        return mask(self.target, self.baseline, self.index, filters)
+
     def restore(self, weights: Weights, lr: Tensor) -> Tensor:
-        """SR (n, 3, sH, sW), in the precision of the weights, of LR (n, 3, H, W) with the given weights.
+        """Restore LR (n, C, H, W) with the given weights: SR (n, C', sH, sW), of type ``compute.dtype``.
+
+        ``lr`` stays as it is, even if the network writes into its input.
 
         Raises:
-            ValueError: the network returns something else than one tensor.
+            InputError: the network returns something else than one tensor.
         """
+        x = self.compute.place(lr).clone()  # a network may begin with an operation in place
         with self.compute.autocast(), MovingStatistics() if self._statistics_move else nullcontext():
-            output = functional_call(self.network, dict(weights), (self.compute.place(lr),))
+            output = functional_call(self.network, dict(weights), (x,))
         if not isinstance(output, Tensor):
-            raise ValueError(f"the network returns a {type(output).__name__}, not one tensor: wrap it")
+            raise InputError(f"the network returns a {type(output).__name__}, not one tensor: wrap it")
         return output.to(self.compute.dtype)
-
-    def masked(self, filters: np.ndarray) -> dict[str, Tensor]:
-        """The target's weights with the baseline's at the given filters (n,), see :func:`mask`."""
-        return mask(self.target, self.baseline, self.index, filters)
 
 
 def mask(target: Weights, baseline: Weights, index: FilterIndex, chosen: np.ndarray) -> dict[str, Tensor]:
@@ -88,7 +103,16 @@ def mask(target: Weights, baseline: Weights, index: FilterIndex, chosen: np.ndar
 
 
 class MovingStatistics(TorchFunctionMode):
-    """Batch and instance norm by running statistics, differentiable by these as well, as PyTorch's own are not."""
+    """While active, batch and instance norm can be differentiated with respect to their running statistics.
+
+    A fine-tuned batch norm has other running means and variances than before, and these change the output just as
+    weights do. PyTorch's own functions take them for constants: their gradients would be None, what the statistics
+    contribute would be missing from the sum of the integrals, and completeness would fail. So :func:`normalize`, which
+    is the same formula in plain operations, takes the place of these functions.
+
+    The functions are replaced, not the modules, because modules of other libraries call them as well (a batch norm with
+    an activation in its ``forward``, say).
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run ``func``, or :func:`normalize` in place of a norm that uses running statistics."""
@@ -97,6 +121,7 @@ class MovingStatistics(TorchFunctionMode):
             call = inspect.signature(func).bind(*args, **(kwargs or {}))
             call.apply_defaults()
             given = call.arguments
+            # A norm by the statistics of its own input (in train mode, or without running ones) has nothing that moves.
             if given["running_mean"] is not None and not given[own]:
                 parts = (given[name] for name in ("input", "running_mean", "running_var", "weight", "bias", "eps"))
                 return normalize(*parts)
@@ -104,13 +129,13 @@ class MovingStatistics(TorchFunctionMode):
 
 
 NORMS: dict[Any, str] = {functional.batch_norm: "training", functional.instance_norm: "use_input_stats"}
-"""Functions that take running statistics, and the argument that says not to use them."""
+"""Functions that take running statistics, each with its argument that is true where the input's own are used."""
 
 
 def normalize(
     x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
-    """(x - mean) / sqrt(variance + eps) * weight + bias, all but x (N, C, ...) per channel (C,)."""
+    """Normalize each channel: (x - mean) / sqrt(variance + eps) * weight + bias; x is (N, C, ...), the others (C,)."""
     gain = (variance + eps).rsqrt()
     gain = gain if weight is None else gain * weight
     shift = -mean * gain if bias is None else bias - mean * gain
@@ -120,7 +145,7 @@ def normalize(
 
 def shared_names(network: nn.Module) -> dict[str, list[str]]:
     """Floating-point parameters and buffers of the state dict: first name -> all names of the same value."""
-    names: dict[int, list[str]] = {}
+    names: dict[int, list[str]] = {}  # by the tensor's identity, which layers that share a weight have in common
     for name, value in network.state_dict(keep_vars=True).items():
         if value.is_floating_point():
             names.setdefault(id(value), []).append(name)
@@ -128,28 +153,33 @@ def shared_names(network: nn.Module) -> dict[str, list[str]]:
 
 
 def require_weights(network: nn.Module, baseline: Weights, target: Weights, names: Mapping[str, list[str]]) -> None:
-    """Check that two sets of weights are of one network, this one, and finite, and agree where the network shares.
+    """Check that two sets of weights belong to this network, are finite, and agree where the network shares weights.
+
+    Args:
+        network: whose state dict gives the expected names and shapes.
+        baseline, target: the weights to check.
+        names: as :func:`shared_names` finds them.
 
     Raises:
-        ValueError: names the first weight for which it does not hold, and the shapes.
+        InputError: names the first weight for which it does not hold, and the shapes.
     """
     own = network.state_dict()
     for weights in (own, baseline, target):
         for name, value in weights.items():
             if not isinstance(value, Tensor) or value.is_complex():
-                raise ValueError(f"{name} is not a tensor of real numbers: such networks cannot be attributed")
+                raise InputError(f"{name} is not a tensor of real numbers: such networks cannot be attributed")
     for name in [*own, *sorted((baseline.keys() | target.keys()) - own.keys())]:
         first, second, expected = (
             tuple(weights[name].shape) if name in weights else None for weights in (baseline, target, own)
         )
         if first != second:
-            raise ValueError(f"baseline and target are of different networks: {name} is {first} and {second}")
+            raise InputError(f"baseline and target are of different networks: {name} is {first} and {second}")
         if first != expected:
-            raise ValueError(f"the weights are of another network: {name} is {first}, but {expected} in the network")
+            raise InputError(f"the weights are of another network: {name} is {first}, but {expected} in the network")
     for which, weights in (("baseline", baseline), ("target", target)):
         for first, same in names.items():
             if not torch.isfinite(weights[first]).all():
-                raise ValueError(f"the {which}'s weights of {first} are not finite")
+                raise InputError(f"the {which}'s weights of {first} are not finite")
             for name in same[1:]:
                 if not torch.equal(weights[name], weights[first]):
-                    raise ValueError(f"the network shares {first} with {name}, but the {which}'s values differ")
+                    raise InputError(f"the network shares {first} with {name}, but the {which}'s values differ")

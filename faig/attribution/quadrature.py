@@ -1,18 +1,30 @@
-"""Rules for the path integral: where on [0, 1] to evaluate, and with which weights."""
+"""Rules for the path integral: at which positions of [0, 1] to evaluate the integrand, and with which coefficients.
 
-from typing import Annotated, Literal
+The integral of f over [0, 1] is approximated by the sum of coefficient * f(position) over the nodes of a rule.
+"""
+
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
+from faig.base.errors import InputError
 from faig.base.params import Positive, settings
 
-Nodes = tuple[np.ndarray, np.ndarray]
-"""Places in [0, 1] and their weights, which sum to 1."""
+
+class Nodes(NamedTuple):
+    """The nodes of a rule: ``positions`` (n,) in [0, 1] and their ``coefficients`` (n,), which sum to 1.
+
+    (The usual name of the coefficients, weights, means a network's parameters here.)
+    """
+
+    positions: np.ndarray
+    coefficients: np.ndarray
+
 
 Rule = Literal["gausslegendre", "left", "right", "middle", "trapezoid"]
 
-END_POINT: Nodes = (np.array([1.0]), np.array([1.0]))
+END_POINT = Nodes(np.array([1.0]), np.array([1.0]))
 """One node at the target: a first-order Taylor expansion."""
 
 
@@ -20,8 +32,9 @@ END_POINT: Nodes = (np.array([1.0]), np.array([1.0]))
 class QuadratureParams:
     """A rule and its number of nodes. ``auto``: Gauss-Legendre, from ``num_nodes`` doubled until both errors are small.
 
-    Its errors, of each image: the residual as a share of the change of the loss, and the change of the scores since the
-    last doubling as a share of the scores (L1 norms). Both under ``tolerance``, or ``max_nodes`` reached, it stops.
+    The two errors, for each image: the residual as a share of the change of the loss, and the change of the scores
+    since the last doubling as a share of the scores (L1 norms). ``auto`` stops when both are at most ``tolerance``, or
+    when another doubling would take more than ``max_nodes``.
     """
 
     rule: Literal["gausslegendre", "left", "right", "middle", "trapezoid", "auto"]
@@ -31,11 +44,11 @@ class QuadratureParams:
 
     def __post_init__(self) -> None:
         if self.rule == "trapezoid" and self.num_nodes < 2:
-            raise ValueError(
+            raise InputError(
                 f"num_nodes = {self.num_nodes}: the path integral by the rule trapezoid needs at least 2 nodes"
             )
         if self.rule == "auto" and self.max_nodes < 2 * self.num_nodes:
-            raise ValueError(
+            raise InputError(
                 f"max_nodes = {self.max_nodes} must be at least twice num_nodes = {self.num_nodes}: auto doubles them"
             )
 
@@ -47,24 +60,24 @@ def quadrature(rule: Rule, num_nodes: int) -> Nodes:
     ``middle`` and ``trapezoid`` (both ends are nodes, n at least 2) up to 1, ``left`` and ``right`` for constants.
 
     Raises:
-        ValueError: unknown rule, or too few nodes for it.
+        InputError: the rule is unknown, or there are too few nodes for it.
     """
     least = 2 if rule == "trapezoid" else 1
     if num_nodes < least:
-        raise ValueError(f"the path integral by the rule {rule} needs at least {least} nodes, not {num_nodes}")
+        raise InputError(f"the path integral by the rule {rule} needs at least {least} nodes, not {num_nodes}")
     equal = np.full(num_nodes, 1 / num_nodes)
     match rule:
         case "gausslegendre":
-            places, weights = np.polynomial.legendre.leggauss(num_nodes)
-            return (places + 1) / 2, weights / 2
+            positions, coefficients = np.polynomial.legendre.leggauss(num_nodes)  # on [-1, 1], whose length is 2
+            return Nodes((positions + 1) / 2, coefficients / 2)
         case "left":
-            return np.arange(num_nodes) / num_nodes, equal
+            return Nodes(np.arange(num_nodes) / num_nodes, equal)
         case "right":
-            return np.arange(1, num_nodes + 1) / num_nodes, equal
+            return Nodes(np.arange(1, num_nodes + 1) / num_nodes, equal)
         case "middle":
-            return (np.arange(num_nodes) + 0.5) / num_nodes, equal
+            return Nodes((np.arange(num_nodes) + 0.5) / num_nodes, equal)
         case "trapezoid":
-            weights = np.full(num_nodes, 1 / (num_nodes - 1))
-            weights[[0, -1]] /= 2
-            return np.linspace(0, 1, num_nodes), weights
-    raise ValueError(f"unknown quadrature rule {rule!r}")
+            coefficients = np.full(num_nodes, 1 / (num_nodes - 1))
+            coefficients[[0, -1]] /= 2  # each end belongs to one interval only
+            return Nodes(np.linspace(0, 1, num_nodes), coefficients)
+    raise InputError(f"unknown quadrature rule {rule!r}")

@@ -18,6 +18,8 @@ from pydantic.dataclasses import dataclass
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from faig.base.errors import InputError
+
 T = TypeVar("T")
 
 PARAMS_FILE = Path("params.yaml")
@@ -55,7 +57,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 """A name that is also part of a file name: letters, digits, ``_`` and ``-``."""
 
 
-class ParamsError(ValueError):
+class ParamsError(InputError):
     """Settings that cannot be used. The message names the key, the value and what is allowed."""
 
 

@@ -22,7 +22,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from faig.attribution.engine import faig
+from faig.attribution.engine import attribute_images
 from faig.attribution.path import PathModel, Weights
 from faig.attribution.quadrature import Nodes
 from faig.base.params import Name, Unique, settings
@@ -58,7 +58,7 @@ def pseudo_scores(model: PathModel, images: Sequence[Tensor], nodes: Nodes) -> n
     """FAIG of images without ground truth, the target's output in its place: LR (1, 3, H, W) each -> (N, F)."""
     with torch.no_grad():
         pairs = [(lr, model.restore(model.target, lr).cpu()) for lr in images]
-    return faig(model, pairs, nodes).scores
+    return attribute_images(model, pairs, nodes).scores
 
 
 def overlap(scores: np.ndarray, found: Mapping[str, np.ndarray]) -> pd.DataFrame:

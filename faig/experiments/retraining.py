@@ -127,13 +127,13 @@ def shuffle(
     layers = index.layer_numbers[chosen]
     for number in np.unique(layers):
         entry, size = index.entries[number], index.sizes[number]
-        weight = target[entry.weight]
+        weight = target[entry.key]
         places = entry.kernels(torch.arange(weight.numel()).view(weight.shape)).reshape(size, -1)  # of each filter
         own = torch.from_numpy(chosen[layers == number] - index.starts[number])
         others = own[torch.from_numpy(generator.permutation(len(own)))]
         values = weight.cpu().flatten().clone()
         values[places[own].flatten()] = values[places[others].flatten()]
-        shuffled[entry.weight] = values.view(weight.shape).to(weight)
+        shuffled[entry.key] = values.view(weight.shape).to(weight)
     return shuffled
 
 

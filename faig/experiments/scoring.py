@@ -8,11 +8,11 @@ from pydantic import Field
 from torch import Tensor
 
 from faig.attribution.engine import (
-    Image,
+    Example,
+    attribute_image,
     barrier,
     convergence_error,
     discriminate,
-    faig,
     input_gradients,
     loss,
     random_scores,
@@ -38,7 +38,7 @@ BARRIER = 1.5
 """dB of a barrier from which on it is warned of: those of networks whose filters could be told apart were lower."""
 Checks = Mapping[str, Mapping[str, float]]
 """By degradation, what :func:`score_filters` reports of the integrals."""
-Images = Mapping[str, Sequence[Image]]
+Images = Mapping[str, Sequence[Example]]
 """By degradation, pairs of LR and HR; the same photographs in the same order."""
 
 
@@ -78,13 +78,13 @@ def score_filters(
     nodes = quadrature("gausslegendre", params.quadrature.num_nodes)
 
     def mean(method: str, name: str, own: Sequence[T], score: Callable[[T], np.ndarray]) -> np.ndarray:
-        """Over one degradation's images of their scores (1, F) by one method."""
+        """The mean over one degradation's images of their scores (F,) by one method."""
         return _mean(f"{method}_{name}", own, lambda image: {"scores": score(image)}, model, group, store)[0]
 
     integrated, expanded, checks = {}, {}, {}
     for name in target.contrasted:
         integrated[name], checks[name] = _integrated(name, images[name], params, model, group, store)
-        expanded[name] = mean("taylor", name, images[name], lambda image: taylor(model, [image]))
+        expanded[name] = mean("taylor", name, images[name], lambda image: taylor(model, *image))
         advance(1)
     if CLEAN not in checks:
         checks[CLEAN] = {"barrier": _barrier(images[CLEAN], nodes, model, group, store)}
@@ -93,7 +93,7 @@ def score_filters(
     for name in target.attribute:
         moves = [(clean, degraded) for (clean, _), (degraded, _) in zip(images[CLEAN], images[name], strict=True)]
         rankings[Key("faig", name)] = discriminate(integrated, name, params.contrast)
-        rankings[Key("ig", name)] = mean("ig", name, moves, lambda move: input_gradients(model, [move], nodes))
+        rankings[Key("ig", name)] = mean("ig", name, moves, lambda move: input_gradients(model, *move, nodes))
         rankings[Key("taylor", name)] = discriminate(expanded, name, params.contrast)
         rankings[Key("weight_change", name)] = changes[True]
         rankings[Key("weight_change_undivided", name)] = changes[False]
@@ -105,16 +105,21 @@ def score_filters(
 
 
 def _integrated(
-    name: str, images: Sequence[Image], params: ScoreParams, model: PathModel, group: Group, store: Store
+    name: str, images: Sequence[Example], params: ScoreParams, model: PathModel, group: Group, store: Store
 ) -> tuple[np.ndarray, dict[str, float]]:
     """FAIG (F,), the mean over images, and how well its integrals close."""
     mean, own = _mean(
-        f"faig_{name}", images, lambda image: vars(faig(model, [image], params.quadrature)), model, group, store
+        f"faig_{name}",
+        images,
+        lambda image: attribute_image(model, *image, params.quadrature).arrays(),
+        model,
+        group,
+        store,
     )
     totals = np.zeros(5)
     for part in own:
-        totals[:2] += abs(part["residuals"][0]), abs(part["changes"][0])
-        totals[2:] += part["nodes"][0], not part["converged"][0], part["barriers"][0]
+        numbers = abs(part["residual"]), abs(part["change"]), part["num_nodes"], not part["converged"], part["barrier"]
+        totals += np.array(numbers, dtype=np.float64)
     residuals, changes, num_nodes, num_unconverged, barriers = group.sum(totals)
     return mean, {
         "convergence_error": convergence_error(residuals, changes),
@@ -124,16 +129,18 @@ def _integrated(
     }
 
 
-def _barrier(images: Sequence[Image], nodes: Nodes, model: PathModel, group: Group, store: Store) -> float:
+def _barrier(images: Sequence[Example], nodes: Nodes, model: PathModel, group: Group, store: Store) -> float:
     """Mean over images of the barrier on the path, in dB, of inputs that are not integrated."""
 
     def measure(lr: Tensor, hr: Tensor) -> Arrays:
-        start, *within, end = (loss(model, model.at(place), lr, hr, None) for place in (0.0, *nodes[0], 1.0))
-        return {"barriers": np.array([barrier(np.array(within), (start, end))])}
+        start, *within, end = (
+            loss(model, model.at(position), lr, hr, None) for position in (0.0, *nodes.positions, 1.0)
+        )
+        return {"barrier": np.array(barrier(np.array(within), (start, end)))}
 
     shared = group.share(list(enumerate(images)))
     own = [store.get(f"barrier_{number}", lambda image=image: measure(*image)) for number, image in shared]
-    return float(group.sum(np.array([sum(part["barriers"][0] for part in own)]))[0] / len(images))
+    return float(group.sum(np.array([sum(part["barrier"] for part in own)]))[0] / len(images))
 
 
 def _mean(
@@ -144,10 +151,10 @@ def _mean(
     group: Group,
     store: Store,
 ) -> tuple[np.ndarray, list[Arrays]]:
-    """Mean over images of ``scores`` (1, F), summed in fp64: (F,); and the results of this process's own images."""
+    """Mean over images of ``scores`` (F,), summed in fp64: (F,); and the results of this process's own images."""
     shared = group.share(list(enumerate(images)))
     own = [store.get(f"{name}_{number}", lambda image=image: score(image)) for number, image in shared]
-    rows = np.concatenate([part["scores"] for part in own]) if own else np.zeros((0, model.index.num_filters))
+    rows = np.stack([part["scores"] for part in own]) if own else np.zeros((0, model.index.num_filters))
     return group.sum(rows.sum(axis=0, dtype=np.float64)) / len(images), own
 
 
