@@ -27,7 +27,7 @@ from faig.base.statistics import bootstrap_replicates, by_replicate, percentile_
 from faig.data.crops import Batch
 from faig.data.quality import psnr, ssim
 from faig.data.tensors import detail
-from faig.networks.models import LEAK, SRCNN, SRResNet
+from faig.networks.models import LEAK, Network
 from faig.networks.training import Objective, TrainingParams
 
 ONE, TWO = "one_branch", "two_branches"
@@ -57,7 +57,7 @@ class BranchesParams:
 class TwoBranchNetwork(nn.Module):
     """A restoration branch, modulated by a prediction branch of E channels that tells K classes apart."""
 
-    def __init__(self, restoration: nn.Module, num_classes: int, size: int) -> None:
+    def __init__(self, restoration: Network, num_classes: int, size: int) -> None:
         super().__init__()
         self.restoration = copy.deepcopy(restoration)
         self.encoder = nn.Sequential(
@@ -67,7 +67,7 @@ class TwoBranchNetwork(nn.Module):
             nn.LeakyReLU(LEAK),
         )
         self.classify = nn.Linear(size, num_classes)
-        blocks = modulated(self.restoration)
+        blocks = self.restoration.blocks()
         self.modulations = nn.ModuleList([nn.Linear(size, 2 * channels) for _, channels in blocks])
         for value in self.modulations.parameters():
             nn.init.zeros_(value)
@@ -80,7 +80,7 @@ class TwoBranchNetwork(nn.Module):
         """LR (N, 3, H, W) -> SR (N, 3, sH, sW) and the classes' logits (N, K)."""
         embedding = self.encoder(DETAIL_GAIN * detail(x)).mean(dim=(2, 3))
         hooks = []
-        for (block, _), layer in zip(modulated(self.restoration), self.modulations, strict=True):
+        for (block, _), layer in zip(self.restoration.blocks(), self.modulations, strict=True):
             gamma, beta = layer(embedding)[..., None, None].chunk(2, dim=1)
             hooks.append(block.register_forward_hook(_Modulation(gamma, beta)))
         try:
@@ -100,24 +100,7 @@ class _Modulation:
         return output + self.gamma * output + self.beta
 
 
-def modulated(network: nn.Module) -> list[tuple[nn.Module, int]]:
-    """The blocks whose output is modulated and their channels: residual blocks, or activations before upsampling."""
-    if isinstance(network, SRResNet):
-        return [(block, block.conv2.out_channels) for block in network.body]  # pyright: ignore
-    assert isinstance(network, SRCNN)
-    blocks: list[tuple[nn.Module, int]] = []
-    channels = 0
-    for module in network.features:
-        if isinstance(module, nn.PixelShuffle):
-            break
-        if isinstance(module, nn.Conv2d):
-            channels = module.out_channels
-        elif isinstance(module, nn.LeakyReLU):
-            blocks.append((module, channels))
-    return blocks
-
-
-def add_branch(one: nn.Module, num_classes: int, budget: float, seed: int) -> TwoBranchNetwork:
+def add_branch(one: Network, num_classes: int, budget: float, seed: int) -> TwoBranchNetwork:
     """``one`` with the largest second branch that adds at most the share ``budget`` of its parameters.
 
     ``seed`` draws the encoder and the classifier.
