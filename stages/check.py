@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from faig.base.params import PARAMS_FILE, check, load_params, read_params
+from faig.base.params import PARAMS_FILE, load_params, read_params, validate
 from faig.networks.pretrained import verify_weights
 from faig.pipeline import PipelineParams
 from stages.shared.cli import path_option, stage
@@ -12,7 +12,7 @@ from stages.shared.cli import path_option, stage
 @path_option("output", "written when all is well; its content never changes, so it makes nothing else run again")
 def main(output: Path) -> None:
     """Check params.yaml and published weights."""
-    check("", read_params(), PipelineParams, source=str(PARAMS_FILE))
+    validate("", read_params(), PipelineParams, source=str(PARAMS_FILE))
     verify_weights(load_params("network.pretrained", Path))
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text("params.yaml is valid\n", encoding="utf-8")

@@ -7,7 +7,7 @@ import click
 import numpy as np
 import pandas as pd
 
-from faig.base.params import Name, NonNegative, Ratio, Seed, check, load_params, read_params
+from faig.base.params import Name, NonNegative, Ratio, Seed, load_params, read_params, validate
 from faig.base.seeds import derive_seed
 from faig.base.statistics import BootstrapParams
 from faig.data.targets import TargetParams
@@ -42,7 +42,7 @@ from stages.shared.outputs import write_csv, write_json
 )
 def main(claims: Path, mission: Path, scores: Path, measured: Path, plots: Path, **outputs: Path) -> None:
     """Judge every claim."""
-    asked = check("", read_params(claims), dict[Name, ClaimParams], source=str(claims))
+    asked = validate("", read_params(claims), dict[Name, ClaimParams], source=str(claims))
     results = {"compare_targets": compare_targets(scores), **summaries(measured, plots)}
     known = {**read_numbers(mission), **results}
     verdicts = {name: judge(claim, known) for name, claim in asked.items()}

@@ -5,12 +5,12 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from faig.experiments.agreement import AgreementParams, agreement, chance, depth_profile, jaccard, specialists
 
 from faig.attribution.filters import FilterIndex
 from faig.data.targets import TargetParams
-from faig.experiments.agreement import AgreementParams, agreement, chance, depth_profile, jaccard, specialists
 
-PARAMS = AgreementParams(target="blind", ratio=0.1, num_resamples=400, level=0.9)
+PARAMS = AgreementParams(target="blind", ratio=0.1, num_resamples=400, confidence=0.9)
 NETWORK = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(4, 5, 3), torch.nn.Conv2d(5, 2, 1))
 INDEX = FilterIndex.of(NETWORK)
 

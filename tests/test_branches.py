@@ -8,7 +8,7 @@ from conftest import CPU
 from torch import nn
 from torch.nn import functional
 
-from faig.base.params import check
+from faig.base.params import validate
 from faig.data.crops import Batch
 from faig.data.pairs import Pair
 from faig.data.patches import PatchSampler
@@ -22,7 +22,6 @@ from faig.experiments.branches import (
     TwoBranchNetwork,
     add_branch,
     measure,
-    modulated,
     num_flops,
     num_parameters,
     objective,
@@ -32,7 +31,7 @@ from faig.networks.models import NetworkParams, NetworkSpec, build_network
 from faig.networks.training import start, step
 
 TRAINING = {
-    "iterations": 2, "batch_size": 4, "patch_size": 16, "learning_rate": 0.01, "schedule": "one_cycle", "warmup": 0.0,
+    "iterations": 2, "batch_size": 4, "patch_size": 16, "learning_rate": 0.01, "warmup": 0.0,
     "adam_betas": [0.9, 0.99], "ema_decay": 0.9, "log_every": 2, "checkpoint_every": 2, "validation_images": 1,
 }  # fmt: skip
 VALUES = {
@@ -43,9 +42,9 @@ VALUES = {
     "weight": 0.5,
     "flops_size": 16,
     "num_resamples": 200,
-    "level": 0.9,
+    "confidence": 0.9,
 }
-PARAMS = check("compare_branches", VALUES, BranchesParams, source="params.yaml")
+PARAMS = validate("compare_branches", VALUES, BranchesParams, source="params.yaml")
 CLASSES = ["blur", "clean", "noise"]
 
 
@@ -124,7 +123,7 @@ def test_the_restoration_branch_is_as_it_was_after_each_image(two):
 )
 def test_the_second_branch_takes_the_largest_size_within_the_budget(name, width, depth, num_blocks):
     one = network_of(name, width, depth)
-    assert len(modulated(one)) == num_blocks
+    assert len(one.blocks()) == num_blocks
     two = add_branch(one, len(CLASSES), 0.05, seed=0)
     added = num_parameters(two) - num_parameters(one)
     larger = TwoBranchNetwork(one, len(CLASSES), two.classify.in_features + 1)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from faig.experiments.claims import ClaimParams, judge, look_up, over_seeds
 from scipy import stats
 
-from faig.base.params import ParamsError, check
-from faig.experiments.claims import ClaimParams, judge, look_up, over_seeds
+from faig.base.params import ParamsError, validate
 from stages.claims import main
 
 METRICS = {
@@ -19,7 +19,7 @@ METRICS = {
 
 
 def claim(**values):
-    return check("claim", {"says": "so", "metric": "mask/blur/removed", **values}, ClaimParams, source="params.yaml")
+    return validate("claim", {"says": "so", "metric": "mask/blur/removed", **values}, ClaimParams, source="params.yaml")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
+"""Laws of device and precision: what is asked for is granted, or refused where the machine has it not."""
+
 import pytest
 import torch
 
 from faig.base.compute import Compute, ComputeParams, has_native_bf16, resolve
+from faig.base.errors import InputError
 from faig.networks.models import NetworkParams, NetworkSpec, build_network
 
 
@@ -24,7 +27,7 @@ def test_a_wish_for_precision_is_granted():
 
 def test_cuda_without_a_cuda_device_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match=r"compute\.device = 'cuda'"):
+    with pytest.raises(InputError, match=r"compute\.device = 'cuda'"):
         resolve(params(device="cuda"))
 
 
@@ -43,15 +46,15 @@ def test_bf16_is_close_to_fp32_and_weights_stay_fp32():
     for precision in ("fp32", "bf16"):
         compute = Compute(device=torch.device("cpu"), precision=precision)
         with compute.autocast(), torch.no_grad():
-            outputs.append(network(compute.place(lr)).float())
+            outputs.append(network(compute.to_device(lr)).float())
     torch.testing.assert_close(outputs[0], outputs[1], atol=0.03, rtol=0.03)
     assert {value.dtype for value in network.state_dict().values()} == {torch.float32}
 
 
 def test_gradients_of_single_images_are_taken_contiguous_where_bf16_is_not_native():
     resolved = resolve(params(device="cpu", precision="fp32"))
-    assert resolved.place(torch.rand(1, 3, 8, 8)).is_contiguous(memory_format=torch.channels_last)
-    assert resolved.for_gradients().place(torch.rand(1, 3, 8, 8)).is_contiguous()
+    assert resolved.to_device(torch.rand(1, 3, 8, 8)).is_contiguous(memory_format=torch.channels_last)
+    assert resolved.for_gradients().to_device(torch.rand(1, 3, 8, 8)).is_contiguous()
     assert resolved.for_gradients().precision == "fp32"
     assert resolve(params(device="cpu", precision="bf16")).for_gradients().channels_last
 

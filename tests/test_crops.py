@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from faig.base.errors import InputError
 from faig.data.crops import Crop, CropParams, batches, choose_crops, cut, single
 from faig.data.dead_leaves import PREFIX
 from faig.data.degradation import area
@@ -58,7 +59,7 @@ def test_crops_of_dead_leaves_are_of_dead_leaves_alone(pairs: list[Pair]):
     assert {crop.name for crop in choose_crops(pairs, params, seed=0, dead_leaves=True)} == {f"{PREFIX}000"}
     photographs = [pair for pair in pairs if not pair.name.startswith(PREFIX)]
     assert choose_crops(photographs, params, seed=0, dead_leaves=True) == []
-    with pytest.raises(ValueError, match="no training dead-leaves image is as large as a crop of 66 HR pixels"):
+    with pytest.raises(InputError, match="no training dead-leaves image is as large as a crop of 66 HR pixels"):
         choose_crops(pairs, CropParams(num=1, size=66), seed=0, dead_leaves=True)
 
 
@@ -82,12 +83,12 @@ def test_more_crops_begin_with_the_same_ones(pairs: list[Pair]):
 
 
 def test_no_photograph_is_large_enough(pairs: list[Pair]):
-    with pytest.raises(ValueError, match="no training photograph is as large as a crop of 64 HR pixels"):
+    with pytest.raises(InputError, match="no training photograph is as large as a crop of 64 HR pixels"):
         choose_crops(pairs, CropParams(num=1, size=64), seed=0)
 
 
 def test_a_size_that_is_no_multiple_of_the_scale_is_refused(pairs: list[Pair]):
-    with pytest.raises(ValueError, match="21 HR pixels are no multiple of the scale 2"):
+    with pytest.raises(InputError, match="21 HR pixels are no multiple of the scale 2"):
         choose_crops(pairs, CropParams(num=1, size=21), seed=0)
 
 
@@ -131,5 +132,5 @@ def test_single_images_start_again_after_the_last(pairs: list[Pair]):
 
 
 def test_a_degradation_without_images_is_named(pairs: list[Pair]):
-    with pytest.raises(ValueError, match="no image of degradation jpeg"):
+    with pytest.raises(InputError, match="no image of degradation jpeg"):
         batches(pairs, "jpeg")

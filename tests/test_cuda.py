@@ -20,18 +20,17 @@ from faig.experiments.branches import add_branch, objective
 from faig.experiments.retraining import train_only
 from faig.networks import training
 from faig.networks.cuda_graph import WARM_UP, Recorded
-from faig.networks.models import NetworkParams, NetworkSpec, build_network
+from faig.networks.models import NETWORKS, NetworkParams, NetworkSpec, build_network
 from faig.networks.training import TrainingParams, start, step, train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 
-SPECS = [NetworkSpec(params=NetworkParams(name=name, width=16, depth=2), scale=2) for name in ("srresnet", "srcnn")]  # pyright: ignore
+SPECS = [NetworkSpec(params=NetworkParams(name=name, width=16, depth=2), scale=2) for name in NETWORKS]
 PARAMS = TrainingParams(
     iterations=24,
     batch_size=4,
     patch_size=16,
     learning_rate=1e-3,
-    schedule="one_cycle",
     warmup=0.2,
     adam_betas=(0.9, 0.99),
     ema_decay=0.9,
@@ -75,7 +74,7 @@ def test_a_recording_trains_bit_for_bit_as_single_kernels_do(spec: NetworkSpec, 
     require_equal(trained(network, cuda, recording=True), trained(network, cuda, recording=False))
 
 
-def test_so_it_does_with_two_branches(cuda: Compute):
+def test_a_recording_trains_two_branches_as_single_kernels_do(cuda: Compute):
     network = add_branch(build_network(SPECS[0], seed=1), 2, 0.05, seed=0)
     one, other = (trained(network, cuda, recording=recording, loss=objective(0.5)) for recording in (True, False))
     require_equal(one, other)

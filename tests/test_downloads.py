@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
-from faig.base.params import ParamsError, check
+from faig.base.params import ParamsError, validate
 from faig.data import downloads
 from faig.data.downloads import CHUNK, PAUSES, ArchiveParams, fetch, unpack
 from faig.data.photographs import Div2kParams, provide_photographs
@@ -104,7 +104,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def archive_of(server: Server, content: bytes = CONTENT, **changes: Any) -> ArchiveParams:
     known = {"url": server.url(), "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    return check("train", known | changes, ArchiveParams, source="params.yaml")
+    return validate("train", known | changes, ArchiveParams, source="params.yaml")
 
 
 # Downloads

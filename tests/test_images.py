@@ -3,7 +3,6 @@
 import re
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import tifffile
 import torch
 from PIL import Image
 
+from faig.base.errors import InputError
 from faig.data import images
 from faig.data.images import crop_to_multiple, decode_image, list_images, read_image, write_png
 from faig.data.tensors import to_image, to_tensor
@@ -21,18 +21,6 @@ from faig.data.tensors import to_image, to_tensor
 GRAY = np.random.default_rng(0).integers(256, size=(12, 18), dtype=np.uint8)
 RGB = np.stack([GRAY, 255 - GRAY, GRAY // 3], axis=2)
 LOSSLESS: dict[str, dict[str, Any]] = {".png": {}, ".webp": {"lossless": True}, ".tif": {}, ".bmp": {}}
-
-# How each EXIF orientation stores an upright image: what a viewer must do to see it upright (EXIF 2.3, tag 0x0112).
-ORIENTATIONS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    1: lambda stored: stored,
-    2: np.fliplr,
-    3: lambda stored: np.rot90(stored, 2),
-    4: np.flipud,
-    5: lambda stored: stored.swapaxes(0, 1),
-    6: lambda stored: np.rot90(stored, -1),
-    7: lambda stored: np.rot90(stored, 2).swapaxes(0, 1),
-    8: np.rot90,
-}
 
 
 def save(path: Path, array: np.ndarray, **options: Any) -> Path:
@@ -45,7 +33,7 @@ def with_alpha(levels: int) -> np.ndarray:
 
 
 def error_of(path: Path) -> str:
-    with pytest.raises(ValueError, match=re.escape(str(path))) as caught:
+    with pytest.raises(InputError, match=re.escape(str(path))) as caught:
         read_image(path)
     return str(caught.value)
 
@@ -65,27 +53,17 @@ def test_jpeg_is_read_as_rgb(tmp_path: Path):
     np.testing.assert_allclose(read_image(path).astype(int), red, atol=3)
 
 
-@pytest.mark.parametrize("orientation", ORIENTATIONS)
-@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
-def test_exif_orientation_is_applied(tmp_path: Path, suffix: str, orientation: int):
+@pytest.mark.parametrize(("suffix", "orientation", "turns"), [(".png", 6, -1), (".tif", 3, 2)])
+def test_exif_orientation_is_applied(tmp_path: Path, suffix: str, orientation: int, turns: int):
+    """Orientation 6: a viewer turns the stored image by a quarter to the right; 3: by a half."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    path = save(tmp_path / f"photo{suffix}", RGB, exif=exif, **LOSSLESS[suffix])
-    np.testing.assert_array_equal(read_image(path), ORIENTATIONS[orientation](RGB))
+    path = save(tmp_path / f"photo{suffix}", RGB, exif=exif)
+    np.testing.assert_array_equal(read_image(path), np.rot90(RGB, turns))
 
 
-@pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_exif_orientation_of_jpeg_is_applied(tmp_path: Path, orientation: int):
-    quarters = np.kron(np.array([[20, 90, 160], [230, 60, 130]], np.uint8), np.ones((16, 16), np.uint8))
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    path = save(tmp_path / "photo.jpg", quarters, quality=95, exif=exif)
-    np.testing.assert_allclose(read_image(path)[:, :, 0].astype(int), ORIENTATIONS[orientation](quarters), atol=3)
-
-
-@pytest.mark.parametrize("suffix", LOSSLESS)
-def test_gray_becomes_three_equal_channels(tmp_path: Path, suffix: str):
-    path = save(tmp_path / f"photo{suffix}", GRAY, **LOSSLESS[suffix])
+def test_gray_becomes_three_equal_channels(tmp_path: Path):
+    path = save(tmp_path / "photo.png", GRAY)
     np.testing.assert_array_equal(read_image(path), np.dstack([GRAY] * 3))
 
 
@@ -123,26 +101,17 @@ def test_transparency_is_refused(tmp_path: Path, suffix: str):
     assert "partly transparent" in error_of(save(tmp_path / f"photo{suffix}", array, **LOSSLESS[suffix]))
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_transparency_of_gray_is_refused(tmp_path: Path, suffix: str):
+def test_transparency_of_gray_and_of_one_colour_is_refused(tmp_path: Path):
     for alpha, name in ((255, "opaque"), (128, "half")):
         bands = [Image.fromarray(GRAY), Image.fromarray(np.full_like(GRAY, alpha))]
-        Image.merge("LA", bands).save(tmp_path / f"{name}{suffix}")
-    np.testing.assert_array_equal(read_image(tmp_path / f"opaque{suffix}"), np.dstack([GRAY] * 3))
-    assert "partly transparent" in error_of(tmp_path / f"half{suffix}")
-
-
-@pytest.mark.parametrize(
-    ("array", "colour"), [(GRAY, int(GRAY[0, 0])), (RGB, tuple(RGB[0, 0].tolist()))], ids=["gray", "rgb"]
-)
-def test_a_transparent_colour_is_refused(tmp_path: Path, array: np.ndarray, colour: Any):
-    assert "partly transparent" in error_of(save(tmp_path / "photo.png", array, transparency=colour))
-
-
-def test_a_transparent_palette_entry_is_refused_where_it_is_used(tmp_path: Path):
+        Image.merge("LA", bands).save(tmp_path / f"{name}.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "opaque.png"), np.dstack([GRAY] * 3))
+    assert "partly transparent" in error_of(tmp_path / "half.png")
+    colour = save(tmp_path / "colour.png", RGB, transparency=tuple(RGB[0, 0].tolist()))
+    assert "partly transparent" in error_of(colour)
     palette = Image.fromarray(RGB).quantize(16)
-    palette.save(tmp_path / "photo.png", transparency=palette.getpixel((0, 0)))
-    assert "partly transparent" in error_of(tmp_path / "photo.png")
+    palette.save(tmp_path / "palette.png", transparency=palette.getpixel((0, 0)))
+    assert "partly transparent" in error_of(tmp_path / "palette.png")
 
 
 def test_16_bit_transparency_is_refused(tmp_path: Path):
@@ -160,28 +129,11 @@ def test_colours_that_would_be_misread_are_refused(tmp_path: Path, mode: str, wo
     assert f"is a {word} image" in error_of(tmp_path / "photo.tif")
 
 
-def test_cmyk_jpeg_is_refused(tmp_path: Path):
-    Image.fromarray(RGB).convert("CMYK").save(tmp_path / "photo.jpg")
-    assert "is a CMYK image" in error_of(tmp_path / "photo.jpg")
-
-
-def test_colour_floats_are_refused(tmp_path: Path):
-    cv2.imwrite(str(tmp_path / "photo.tif"), RGB.astype(np.float32) / 255)
-    error_of(tmp_path / "photo.tif")
-
-
-@pytest.mark.parametrize(
-    ("options", "word"),
-    [
-        ({"photometric": "miniswhite"}, "white as 0"),
-        ({"photometric": "rgb", "planarconfig": "separate"}, "plane of its own"),
-    ],
-)
-def test_16_bit_tiffs_that_would_be_misread_are_refused(tmp_path: Path, options: dict[str, Any], word: str):
-    shape = (3, 20, 30) if "planarconfig" in options else (20, 30)
-    tifffile.imwrite(tmp_path / "a.tif", np.arange(np.prod(shape), dtype=np.uint16).reshape(shape), **options)
-    with pytest.raises(ValueError, match=rf"a\.tif is a 16-bit TIFF with .*{word}"):
-        read_image(tmp_path / "a.tif")
+def test_16_bit_tiffs_that_would_be_misread_are_refused(tmp_path: Path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 20, 30), np.uint16), photometric="rgb", planarconfig="separate")
+    assert "is a 16-bit TIFF with each colour in a plane of its own" in error_of(tmp_path / "a.tif")
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((20, 30), np.uint16), photometric="miniswhite")
+    assert "is a 16-bit TIFF with white as 0" in error_of(tmp_path / "b.tif")
 
 
 def test_other_integers_are_refused(tmp_path: Path):
@@ -189,7 +141,7 @@ def test_other_integers_are_refused(tmp_path: Path):
     assert "int16" in error_of(tmp_path / "photo.tif")
 
 
-@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.98])
+@pytest.mark.parametrize("share", [0.02, 0.6])
 @pytest.mark.parametrize("suffix", [*LOSSLESS, ".jpg"])
 def test_truncated_files_are_refused(tmp_path: Path, suffix: str, share: float):
     path = save(tmp_path / f"photo{suffix}", RGB, **LOSSLESS.get(suffix, {}))
@@ -198,11 +150,10 @@ def test_truncated_files_are_refused(tmp_path: Path, suffix: str, share: float):
     assert "0x" not in message  # no address of a Python object
 
 
-@pytest.mark.parametrize("suffix", [".png", ".webp"])
-def test_truncated_transparent_files_are_refused(tmp_path: Path, suffix: str):
-    path = save(tmp_path / f"photo{suffix}", with_alpha(255), **LOSSLESS[suffix])
+def test_truncated_transparent_files_are_refused(tmp_path: Path):
+    path = save(tmp_path / "photo.png", with_alpha(255))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    error_of(path)
+    assert "alpha channel that cannot be decoded" in error_of(path)
 
 
 def test_corrupt_pixels_are_refused(tmp_path: Path):
@@ -213,14 +164,10 @@ def test_corrupt_pixels_are_refused(tmp_path: Path):
     assert "corrupt" in error_of(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"not an image"])
-def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes):
-    (tmp_path / "photo.jpg").write_bytes(content)
+def test_what_is_no_image_or_missing_is_refused(tmp_path: Path):
+    assert "does not exist" in error_of(tmp_path / "photo.jpg")
+    (tmp_path / "photo.jpg").write_bytes(b"not an image")
     assert "corrupt" in error_of(tmp_path / "photo.jpg")
-
-
-def test_a_missing_file_is_refused(tmp_path: Path):
-    assert "does not exist" in error_of(tmp_path / "photo.png")
 
 
 def test_errors_use_the_name_they_are_given():
@@ -228,14 +175,11 @@ def test_errors_use_the_name_they_are_given():
         decode_image(b"", "train/moon.png")
 
 
-@pytest.mark.parametrize("size", [(2**14, 2**13 + 1), (2**16, 2**16)])
-def test_absurd_sizes_are_refused_before_decoding(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
-):
+def test_absurd_sizes_are_refused_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 6, 0, 0, 0))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 2**14, 2**13 + 1, 8, 6, 0, 0, 0))
     path = tmp_path / "bomb.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b""))
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
@@ -263,7 +207,7 @@ def test_what_is_written_is_read_back_and_its_bytes_repeat(tmp_path: Path):
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"one.png", "two.png"}
 
 
-@pytest.mark.parametrize("array", [GRAY, with_alpha(9), RGB.astype(float)], ids=["gray", "alpha", "float"])
+@pytest.mark.parametrize("array", [GRAY, RGB.astype(float)], ids=["gray", "float"])
 def test_only_8_bit_rgb_is_written(tmp_path: Path, array: np.ndarray):
     with pytest.raises(ValueError, match="expected uint8"):
         write_png(tmp_path / "photo.png", array)

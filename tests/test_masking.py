@@ -10,7 +10,7 @@ from faig.data.quality import gradient_distance, psnr, ssim
 from faig.experiments.masking import MaskParams, effects, mask, measure, num_networks
 from faig.experiments.score_table import Key
 
-PARAMS = MaskParams(num_resamples=200, level=0.95, min_gain=0.5, picture=0)
+PARAMS = MaskParams(num_resamples=200, confidence=0.95, min_gain=0.5, picture=0)
 
 
 def everything(model):

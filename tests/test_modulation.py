@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from faig.base.params import ParamsError, check
+from faig.base.params import ParamsError, validate
 from faig.data.crops import Batch
 from faig.data.quality import psnr
 from faig.experiments.masking import mask
@@ -28,9 +28,9 @@ VALUES = {
     "mixed": "blur_noise",
     "picture": 0,
     "num_resamples": 50,
-    "level": 0.9,
+    "confidence": 0.9,
 }
-PARAMS = check("modulate", VALUES, ModulationParams, source="params.yaml")
+PARAMS = validate("modulate", VALUES, ModulationParams, source="params.yaml")
 FOUND = {"blur": np.array([3, 11, 40]), "noise": np.array([0, 7])}
 
 
@@ -154,4 +154,4 @@ def test_the_best_pair_of_a_hand_made_grid():
 )
 def test_values_out_of_range_are_refused(change, message):
     with pytest.raises(ParamsError, match=message):
-        check("modulate", VALUES | change, ModulationParams, source="params.yaml")
+        validate("modulate", VALUES | change, ModulationParams, source="params.yaml")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from faig.base.errors import InputError
 from faig.base.processes import ALONE, Group
 from faig.data.degradation import area
 from faig.data.pairs import Pair
@@ -116,17 +117,17 @@ def test_a_patch_as_large_as_the_image_is_the_image():
 
 def test_an_image_smaller_than_the_patch_is_named():
     pairs = [random_pair("large", "clean"), random_pair("little", "clean", width=10)]
-    with pytest.raises(ValueError, match="little is smaller than patch_size = 12"):
+    with pytest.raises(InputError, match="little is smaller than patch_size = 12"):
         sampler_of(pairs)
 
 
 def test_a_patch_that_is_no_multiple_of_the_scale_is_refused():
-    with pytest.raises(ValueError, match="patch_size = 13 must be a multiple of the scale 2"):
+    with pytest.raises(InputError, match="patch_size = 13 must be a multiple of the scale 2"):
         sampler_of([random_pair("a", "clean")], patch_size=13)
 
 
 def test_a_degradation_without_pairs_is_named():
-    with pytest.raises(ValueError, match="no training pair of degradation jpeg"):
+    with pytest.raises(InputError, match="no training pair of degradation jpeg"):
         sampler_of([random_pair("a", "clean")], {"clean": 1.0, "jpeg": 1.0})
 
 
@@ -150,5 +151,5 @@ def test_processes_share_each_batch_out_equally():
     for rank, part in enumerate(parts):
         for own, all_of_it in zip((*part.batch(3), part.labels(3)), (*whole.batch(3), whole.labels(3)), strict=True):
             assert torch.equal(own, all_of_it[rank::2])
-    with pytest.raises(ValueError, match="batch_size = 5 must be a multiple of the 2 processes"):
+    with pytest.raises(InputError, match="batch_size = 5 must be a multiple of the 2 processes"):
         PatchSampler(pairs, {"blur": 1.0}, **options | {"batch_size": 5}, group=Group(0, 2, torch.device("cpu")))

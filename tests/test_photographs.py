@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from ruamel.yaml import YAML
 
-from faig.base.params import ParamsError, check
+from faig.base.params import ParamsError, validate
 from faig.data.dead_leaves import PREFIX
 from faig.data.degradation import degrade, image_generator, parse_operations
 from faig.data.images import read_image, write_png
@@ -70,7 +70,7 @@ def values(place: Path, *, num_made: int = 0, **changes: Any) -> dict[str, Any]:
 
 
 def params_of(section: dict[str, Any]) -> DatasetParams:
-    return check("dataset", section, DatasetParams, source="params.yaml")
+    return validate("dataset", section, DatasetParams, source="params.yaml")
 
 
 def photograph(number: int, shape: tuple[int, int] = (36, 44)) -> np.ndarray:

@@ -16,7 +16,7 @@ import click
 import pytest
 from conftest import project_files
 
-from faig.base.params import ParamsError, check, read_params
+from faig.base.params import ParamsError, read_params, validate
 from faig.pipeline import PipelineParams
 
 ROOT = Path(__file__).parents[1]
@@ -258,7 +258,7 @@ def error_of(**changes: Any) -> str:
         else:
             section[last] = value
     with pytest.raises(ParamsError) as caught:
-        check("", params, PipelineParams, source="params.yaml")
+        validate("", params, PipelineParams, source="params.yaml")
     return str(caught.value)
 
 
@@ -373,7 +373,7 @@ def test_presets_fit(name: str):
     apply = importlib.import_module("presets.apply")
     text = apply.apply_preset(name, (ROOT / "params.yaml").read_text(encoding="utf-8"))
     values = importlib.import_module("ruamel.yaml").YAML(typ="safe", pure=True).load(text)
-    check("", values, PipelineParams, source=name)
+    validate("", values, PipelineParams, source=name)
 
 
 def test_the_levels_of_severity_must_be_those_of_a_degradation():

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import ROOT
 
-from faig.base.params import check, read_params
+from faig.base.params import read_params, validate
 from faig.pipeline import PipelineParams
 from presets.apply import apply_preset
 from tools.plan import DIV2K_NUMBERS, DIV2K_SIZE, Estimate, Rates, disk, estimate, main, photographs
@@ -25,7 +25,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def params_of(values: dict[str, Any]) -> PipelineParams:
-    return check("", values, PipelineParams, source="params.yaml")
+    return validate("", values, PipelineParams, source="params.yaml")
 
 
 def planned(values: dict[str, Any]) -> dict[str, Estimate]:

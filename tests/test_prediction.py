@@ -57,7 +57,7 @@ def images() -> list[torch.Tensor]:
 def params_of(classes: tuple[str, ...] = CLASSES) -> PredictParams:
     calibration = CropParams(num=2, size=8)
     return PredictParams(
-        target="blind", num_nodes=2, calibration=calibration, classes=classes, num_resamples=50, level=0.9
+        target="blind", num_nodes=2, calibration=calibration, classes=classes, num_resamples=50, confidence=0.9
     )
 
 

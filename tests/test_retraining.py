@@ -8,7 +8,7 @@ from conftest import CPU
 from torch import nn
 
 from faig.attribution.filters import FilterIndex
-from faig.base.params import check
+from faig.base.params import validate
 from faig.data.crops import Batch
 from faig.data.pairs import Pair
 from faig.data.patches import PatchSampler
@@ -28,7 +28,7 @@ from faig.experiments.retraining import (
 from faig.networks.training import TrainingParams, start, step
 
 TRAINING = {
-    "iterations": 3, "batch_size": 2, "patch_size": 16, "learning_rate": 0.01, "schedule": "one_cycle", "warmup": 0.0,
+    "iterations": 3, "batch_size": 2, "patch_size": 16, "learning_rate": 0.01, "warmup": 0.0,
     "adam_betas": [0.9, 0.99], "ema_decay": 0.9, "log_every": 3, "checkpoint_every": 3, "validation_images": 1,
 }  # fmt: skip
 VALUES = {
@@ -38,9 +38,9 @@ VALUES = {
     "training": TRAINING,
     "min_gain": 0.5,
     "num_resamples": 200,
-    "level": 0.9,
+    "confidence": 0.9,
 }
-PARAMS = check("retrain", VALUES, RetrainParams, source="params.yaml")
+PARAMS = validate("retrain", VALUES, RetrainParams, source="params.yaml")
 
 
 class Mixed(nn.Module):
@@ -119,7 +119,7 @@ def test_only_the_chosen_filters_are_trained_all_else_stays_bit_for_bit(tiny_net
     generator = np.random.default_rng(0)
     hr = generator.integers(256, size=(32, 32, 3), dtype=np.uint8)
     pair = Pair("a", "noise", hr, hr[::2, ::2].copy())
-    params = check("training", TRAINING, TrainingParams, source="test")
+    params = validate("training", TRAINING, TrainingParams, source="test")
     train_only(tiny_network, index, chosen)
     state = start(tiny_network, params, CPU)
     sampler = PatchSampler([pair], {"noise": 1.0}, patch_size=16, batch_size=2, seed=0)

@@ -5,14 +5,14 @@ import pytest
 import torch
 from conftest import CPU
 
-from faig.base.params import ParamsError, check
+from faig.base.params import ParamsError, validate
 from faig.data.pairs import Pair
 from faig.data.patches import PatchSampler
 from faig.data.tensors import to_tensor
 from faig.experiments.rivals import Classifier, ClassifierParams, classify, train_classifier, trivial_features
 
 VALUES = {"width": 4, "iterations": 60, "batch_size": 8, "patch_size": 16, "learning_rate": 0.01}
-PARAMS = check("classifier", VALUES, ClassifierParams, source="params.yaml")
+PARAMS = validate("classifier", VALUES, ClassifierParams, source="params.yaml")
 NAMES = ["flat", "noisy"]
 
 
@@ -83,4 +83,4 @@ def test_an_image_of_any_size_has_one_log_probability_per_class():
 
 def test_values_out_of_range_are_refused():
     with pytest.raises(ParamsError, match="iterations"):
-        check("classifier", VALUES | {"iterations": 0}, ClassifierParams, source="params.yaml")
+        validate("classifier", VALUES | {"iterations": 0}, ClassifierParams, source="params.yaml")

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from faig.base.params import ParamsError, check
+from faig.base.params import ParamsError, validate
 from faig.experiments.severity import (
     LevelsParams,
     SeverityParams,
@@ -17,14 +17,14 @@ from faig.experiments.severity import (
 )
 
 LEVELS = {"operation": "gaussian_noise", "key": "sigma", "values": [0.0, 0.02, 0.05, 0.1, 0.15, 0.2]}
-VALUES = {"target": "blind", "ratio": 0.1, "levels": {"noise": LEVELS}, "num_resamples": 100, "level": 0.9}
-PARAMS = check("severity", VALUES, SeverityParams, source="params.yaml")
+VALUES = {"target": "blind", "ratio": 0.1, "levels": {"noise": LEVELS}, "num_resamples": 100, "confidence": 0.9}
+PARAMS = validate("severity", VALUES, SeverityParams, source="params.yaml")
 NOISE = ["downsample", {"gaussian_noise": {"sigma": 0.1}}]
 BLUR = [{"gaussian_blur": {"kernel_size": 5, "sigma": 2.0}}, "downsample", {"jpeg": {"quality": 50}}]
 
 
 def levels(**changes):
-    return check("levels", LEVELS | changes, LevelsParams, source="params.yaml")
+    return validate("levels", LEVELS | changes, LevelsParams, source="params.yaml")
 
 
 def test_one_value_is_replaced_and_nothing_else():

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from faig.experiments.claims import VERDICTS
 from project import ALWAYS, Project, commit, expand, smoke_project
 
 from faig.base.params import read_params
-from faig.experiments.claims import VERDICTS
 from faig.experiments.score_table import read_metadata
 
 TARGETS = {"blind": ["blur", "noise"], "blur": ["blur"], "noise": ["noise"]}

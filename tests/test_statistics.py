@@ -1,4 +1,4 @@
-"""Laws of the bootstrap and of the classification counts."""
+"""Laws of the bootstrap and of the area under the ROC curve."""
 
 import numpy as np
 import pandas as pd
@@ -6,21 +6,21 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from faig.base.statistics import (
-    accuracy,
     auroc,
     bootstrap_interval,
     bootstrap_means,
     bootstrap_replicates,
     by_replicate,
-    confusion_matrix,
     first_mean,
     percentile_interval,
+    with_interval,
 )
 
 
-def interval(values, statistic=first_mean, *, num_resamples=500, level=0.95, seed=0):
+def interval(values, statistic=first_mean, *, num_resamples=500, confidence=0.95, seed=0):
     generator = np.random.default_rng(seed)
-    return bootstrap_interval(values, statistic, num_resamples=num_resamples, level=level, generator=generator)
+    options = {"num_resamples": num_resamples, "confidence": confidence, "generator": generator}
+    return bootstrap_interval(values, statistic, **options)
 
 
 def ratio(means):
@@ -43,9 +43,9 @@ def test_the_interval_holds_the_estimate_and_lies_within_the_data():
     assert abs(low + high) < 0.5  # symmetric, but for chance
 
 
-def test_a_higher_level_is_wider_and_more_images_are_narrower():
+def test_a_higher_confidence_is_wider_and_more_images_are_narrower():
     values = np.random.default_rng(1).normal(size=40)
-    width = {level: np.diff(interval(values, level=level)).item() for level in (0.5, 0.95)}
+    width = {confidence: np.diff(interval(values, confidence=confidence)).item() for confidence in (0.5, 0.95)}
     assert width[0.5] < width[0.95]
     assert np.diff(interval(np.tile(values, 9))).item() == pytest.approx(width[0.95] / 3, rel=0.2)
 
@@ -59,7 +59,7 @@ def test_the_interval_has_the_width_of_the_normal_approximation():
 
 def test_intervals_cover_the_true_mean_about_as_often_as_they_say():
     draws = np.random.default_rng(3).normal(loc=5.0, size=(200, 30))
-    covered = [low <= 5.0 <= high for low, high in (interval(row, num_resamples=200, level=0.9) for row in draws)]
+    covered = [low <= 5.0 <= high for low, high in (interval(row, num_resamples=200, confidence=0.9) for row in draws)]
     assert 0.8 < np.mean(covered) < 0.96  # 0.9, less what 30 images cost the percentile method, and chance
 
 
@@ -88,18 +88,21 @@ def test_equal_generators_give_equal_intervals_and_others_do_not():
 
 
 def test_percentile_interval_holds_the_middle():
-    assert percentile_interval(np.arange(101.0), level=0.9) == pytest.approx((5.0, 95.0))
+    assert percentile_interval(np.arange(101.0), confidence=0.9) == pytest.approx((5.0, 95.0))
+
+
+def test_a_figure_has_its_interval_beside_it():
+    low, high = percentile_interval(np.arange(101.0), confidence=0.9)
+    assert with_interval("lead", 50, np.arange(101.0), 0.9) == {"lead": 50.0, "lead_low": low, "lead_high": high}
 
 
 @pytest.mark.parametrize(
     ("values", "changed", "message"),
     [
         ([], {}, "at least one of each"),
-        (np.zeros((3, 0)), {}, "at least one of each"),
-        (np.zeros((2, 2, 2)), {}, "shape"),
         ([1.0, np.nan], {}, "1 of 2 values are NaN"),
         ([1.0, 2.0], {"num_resamples": 0}, "num_resamples must be at least 1"),
-        ([1.0, 2.0], {"level": 1.0}, "level must lie between 0 and 1"),
+        ([1.0, 2.0], {"confidence": 1.0}, "confidence must lie between 0 and 1"),
         ([1.0, 2.0], {"statistic": lambda means: means}, "the statistic must map means"),
         ([[1.0, 0.0], [2.0, 0.0]], {"statistic": ratio}, "denominator reaches 0"),
     ],
@@ -107,41 +110,6 @@ def test_percentile_interval_holds_the_middle():
 def test_unusable_input_is_refused(values, changed, message):
     with pytest.raises(ValueError, match=message):
         interval(values, **changed)
-
-
-def test_confusion_matrix_counts_true_classes_in_rows():
-    truth, predicted = ["blur", "blur", "noise", "clean"], ["blur", "noise", "noise", "blur"]
-    matrix = confusion_matrix(truth, predicted, ["clean", "blur", "noise", "jpeg"])
-    assert matrix.tolist() == [[0, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
-    assert np.issubdtype(matrix.dtype, np.integer)
-
-
-def test_accuracy_is_the_share_on_the_diagonal():
-    classes = ["a", "b", "c"]
-    generator = np.random.default_rng(9)
-    truth, predicted = generator.choice(classes, 50).tolist(), generator.choice(classes, 50).tolist()
-    matrix = confusion_matrix(truth, predicted, classes)
-    assert matrix.sum() == 50
-    assert accuracy(truth, predicted) == np.trace(matrix) / 50
-    assert accuracy(truth, truth) == 1.0
-
-
-@pytest.mark.parametrize(
-    ("truth", "predicted", "classes", "message"),
-    [
-        (["a"], ["a", "a"], ["a"], "1 true labels but 2 predictions"),
-        (["a"], ["z"], ["a"], r"labels \['z'\] are not among the classes"),
-        (["a"], ["a"], ["a", "a"], "distinct"),
-    ],
-)
-def test_unusable_labels_are_refused(truth, predicted, classes, message):
-    with pytest.raises(ValueError, match=message):
-        confusion_matrix(truth, predicted, classes)
-
-
-def test_accuracy_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="at least one prediction"):
-        accuracy([], [])
 
 
 # Replicates

@@ -14,6 +14,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from faig.base.compute import Compute
+from faig.base.errors import InputError
 from faig.data.crops import batches, single
 from faig.data.degradation import area
 from faig.data.pairs import Pair
@@ -26,9 +27,9 @@ from faig.networks.training import (
     TrainingParams,
     fit,
     learning_rate,
+    load_checkpoint,
     mean_psnr,
-    restore,
-    save,
+    save_checkpoint,
     start,
     step,
     train,
@@ -44,7 +45,6 @@ def params_of(**changes: Any) -> TrainingParams:
         "batch_size": 2,
         "patch_size": 16,
         "learning_rate": 1e-2,
-        "schedule": "one_cycle",
         "warmup": 0.2,
         "adam_betas": (0.9, 0.99),
         "ema_decay": 0.5,
@@ -112,39 +112,28 @@ def interrupt_at(call: int) -> Callable[[nn.Module], float]:
 # Schedule
 
 
-@pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])
-def test_the_rate_is_positive_peaks_at_the_given_one_and_ends_near_0(schedule: str):
-    params = params_of(iterations=1000, schedule=schedule)
-    rates = [learning_rate(iteration, params) for iteration in range(1000)]
-    assert max(rates) == params.learning_rate
-    assert min(rates) > 0
-    assert rates[-1] < 1e-4 * params.learning_rate
-
-
-@pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])
-def test_the_rate_has_no_jump(schedule: str):
-    params = params_of(iterations=1000, schedule=schedule)
+@pytest.mark.parametrize("warmup", [0.2, 0.0])
+def test_the_rate_is_positive_peaks_at_the_given_one_ends_near_0_and_has_no_jump(warmup: float):
+    params = params_of(iterations=1000, warmup=warmup)
     rates = np.array([learning_rate(iteration, params) for iteration in range(1000)])
+    assert rates.max() == params.learning_rate
+    assert rates.min() > 0
+    assert rates[-1] < 1e-4 * params.learning_rate
     assert np.abs(np.diff(rates)).max() < 1.1 * params.learning_rate / 200  # the warm-up's slope is the steepest
 
 
-def test_one_cycle_rises_over_the_warm_up_and_then_falls():
+def test_the_rate_rises_over_the_warm_up_and_then_falls():
     params = params_of(iterations=100, warmup=0.25)
     changes = np.diff([learning_rate(iteration, params) for iteration in range(100)])
     assert (changes[:25] > 0).all()
     assert (changes[25:] < 0).all()
 
 
-def test_cosine_starts_at_its_peak_is_half_way_down_in_the_middle_and_knows_no_warm_up():
-    params = params_of(iterations=100, schedule="cosine", warmup=0.5)
-    assert learning_rate(0, params) == params.learning_rate
-    assert learning_rate(50, params) == pytest.approx(params.learning_rate / 2)
-
-
-def test_one_cycle_without_warm_up_is_cosine():
-    for iteration in range(10):
-        one_cycle, cosine = (params_of(schedule=schedule, warmup=0.0) for schedule in ("one_cycle", "cosine"))
-        assert learning_rate(iteration, one_cycle) == learning_rate(iteration, cosine)
+def test_without_warm_up_the_rate_is_half_a_cosine():
+    params = params_of(iterations=100, warmup=0.0)
+    for iteration in range(100):
+        expected = params.learning_rate * (1 + math.cos(math.pi * iteration / 100)) / 2
+        assert learning_rate(iteration, params) == pytest.approx(expected)
 
 
 def test_a_single_iteration_has_a_rate():
@@ -187,7 +176,7 @@ def test_the_loss_falls_on_a_problem_that_can_be_learnt(tmp_path: Path):
     pairs = [Pair("a", "clean", lr.repeat(2, axis=0).repeat(2, axis=1) + np.uint8(50), lr)]
     params = params_of(iterations=60, log_every=20, checkpoint_every=20)
     _, curve = run(tmp_path / "run", params=params, sampler=sampler_of(pairs=pairs))
-    assert curve[-1]["train_l1"] < 0.3 * curve[0]["train_l1"]
+    assert curve[-1]["train_loss"] < 0.3 * curve[0]["train_loss"]
 
 
 def test_the_curve_has_a_point_every_log_every_iterations_and_one_at_the_end(tmp_path: Path):
@@ -195,7 +184,7 @@ def test_the_curve_has_a_point_every_log_every_iterations_and_one_at_the_end(tmp
     _, curve = run(tmp_path / "run", params=params, validate=first_weight)
     assert [point["iteration"] for point in curve] == [2, 4, 6, 7]
     assert [point["learning_rate"] for point in curve] == [learning_rate(place, params) for place in (1, 3, 5, 6)]
-    assert all(list(point) == ["iteration", "learning_rate", "train_l1", "validation_psnr"] for point in curve)
+    assert all(list(point) == ["iteration", "learning_rate", "train_loss", "validation_psnr"] for point in curve)
 
 
 def test_the_result_is_what_was_validated_last(tmp_path: Path):
@@ -239,14 +228,14 @@ def test_a_resumed_run_repeats_nothing_before_its_checkpoint(tmp_path: Path):
     assert drawn == [8, 9]
 
 
-def test_a_state_is_restored_as_it_was_saved(tmp_path: Path):
+def test_a_state_is_loaded_as_it_was_saved(tmp_path: Path):
     params, sampler = params_of(), sampler_of()
     state, other = (start(build_network(SPEC, seed), params, CPU) for seed in (1, 2))
     for _ in range(3):
         step(state, sampler, params)
-    state.curve.append({"iteration": 3, "train_l1": 0.1})
-    save(state, tmp_path)
-    restore(other, tmp_path)
+    state.curve.append({"iteration": 3, "train_loss": 0.1})
+    save_checkpoint(state, tmp_path)
+    load_checkpoint(other, tmp_path)
     assert (other.iteration, other.curve) == (state.iteration, state.curve)
     assert serialize(other.average) == serialize(state.average)
     assert serialize(other.network.state_dict()) == serialize(state.network.state_dict())
@@ -277,10 +266,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     folder = tmp_path / "run"
     sampler = BrokenSampler(PAIRS, {"clean": 1.0}, patch_size=16, batch_size=2, seed=0)
     message = f"diverged between iterations 5 and 6: .* kept in {re.escape(str(folder))}.*learning_rate = 0.01"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         run(folder, sampler=sampler)
     state = start(build_network(SPEC, seed=1), params_of(), CPU)
-    restore(state, folder)
+    load_checkpoint(state, folder)
     assert state.iteration == 4
     assert all(value.isfinite().all() for value in [*state.average.values(), *state.network.parameters()])
 
@@ -288,7 +277,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 def test_without_a_checkpoint_the_error_says_so(tmp_path: Path):
     sampler = BrokenSampler(PAIRS, {"clean": 1.0}, patch_size=16, batch_size=2, seed=0)
     sampler.first_bad = 1
-    with pytest.raises(ValueError, match=r"iterations 1 and 2: .*there is no checkpoint yet"):
+    with pytest.raises(InputError, match=r"iterations 1 and 2: .*there is no checkpoint yet"):
         run(tmp_path / "run", sampler=sampler)
 
 
@@ -386,14 +375,14 @@ def test_mean_psnr_leaves_no_gradient():
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
-def test_an_unreadable_checkpoint_is_passed_over(tmp_path: Path, content: bytes | None):
+def test_an_unreadable_checkpoint_is_left_out(tmp_path: Path, content: bytes | None):
     if content is None:  # cut off
         state = start(build_network(SPEC), params_of(), CPU)
         step(state, sampler_of(), params_of())
-        save(state, tmp_path)
+        save_checkpoint(state, tmp_path)
         content = (tmp_path / CHECKPOINT).read_bytes()[:-100]
     (tmp_path / CHECKPOINT).write_bytes(content)
     fresh = start(build_network(SPEC), params_of(), CPU)
     with pytest.warns(UserWarning, match=rf"{CHECKPOINT} is no checkpoint that can be read .*: training starts anew"):
-        restore(fresh, tmp_path)
+        load_checkpoint(fresh, tmp_path)
     assert fresh.iteration == 0

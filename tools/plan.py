@@ -24,12 +24,12 @@ from faig.attribution.engine import integrate
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import END_POINT
 from faig.base.compute import resolve
-from faig.base.memory import GIB
-from faig.base.params import PARAMS_FILE, check, read_params
+from faig.base.params import PARAMS_FILE, read_params, validate
 from faig.base.progress import format_duration
 from faig.data.crops import Batch
 from faig.data.dead_leaves import dead_leaves_names
 from faig.data.degradation import degrade, parse_operations
+from faig.data.downloads import GIB
 from faig.data.images import read_image, write_png
 from faig.data.pairs import Pair
 from faig.data.patches import PatchSampler
@@ -280,7 +280,7 @@ def main(faster: float | None, gpu: str | None) -> None:
     if faster and gpu:
         raise click.UsageError("--faster and --gpu each describe another device: give one of them")
     try:
-        params = check("", read_params(), PipelineParams, source=str(PARAMS_FILE))
+        params = validate("", read_params(), PipelineParams, source=str(PARAMS_FILE))
         rates = Rates(params)
         if gpu:
             speed = rates.operations(params.finetune) / rates.training(params.finetune)

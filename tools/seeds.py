@@ -16,7 +16,7 @@ from typing import Any
 import click
 import pandas as pd
 
-from faig.base.params import Name, check, read_params
+from faig.base.params import Name, read_params, validate
 from faig.report.claims import ClaimParams, judge, over_seeds
 from faig.report.numbers import to_results
 
@@ -32,7 +32,7 @@ def main(level: float, output: Path | None) -> None:
     try:
         shown = json.loads(run(sys.executable, "-m", "dvc", "exp", "show", "--json"))
         revisions = find_runs(shown)
-        claims = check("", read_params(Path(CLAIMS)), dict[Name, ClaimParams], source=CLAIMS)
+        claims = validate("", read_params(Path(CLAIMS)), dict[Name, ClaimParams], source=CLAIMS)
         runs = [{name: judge(claim, numbers_of(rev)) for name, claim in claims.items()} for rev in revisions.values()]
         rows = over_seeds(claims, runs, level=level)
     except subprocess.CalledProcessError as error:

@@ -43,7 +43,6 @@ FIXED = (
 WORDS = {
     "downsampling": ["bicubic", "bilinear", "area"],
     "network.name": ["srresnet", "srcnn"],
-    "schedule": ["one_cycle", "cosine"],
     "score.rule": ["difference", "share", "plain"],
     "score.quadrature.rule": ["gausslegendre", "left", "right", "middle", "trapezoid", "auto"],
 }

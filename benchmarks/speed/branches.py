@@ -28,7 +28,7 @@ def main(runs: int) -> None:
         one = build_network(spec, 0)
         networks = {"one_branch": one, "two_branches": add_branch(one, NUM_CLASSES, BUDGET, 0)}
         for network in networks.values():
-            HOW.place_network(network)
+            HOW.network_to_device(network)
         own: dict[str, object] = {
             key: {"parameters": num_parameters(network), "gflops": num_flops(network, RESTORED) / 1e9}
             for key, network in networks.items()
@@ -47,13 +47,13 @@ def main(runs: int) -> None:
 def restore(network: nn.Module) -> None:
     """One image."""
     with torch.no_grad(), HOW.autocast():
-        network(HOW.place(torch.full((1, 3, RESTORED, RESTORED), 0.5)))
+        network(HOW.to_device(torch.full((1, 3, RESTORED, RESTORED), 0.5)))
 
 
 def train_step(network: nn.Module) -> None:
     """Forward and backward of one batch, of the prediction too where there is one."""
     count, side = PATCHES
-    lr, hr = (HOW.place(torch.full((count, 3, size, size), 0.5)) for size in (side, 2 * side))
+    lr, hr = (HOW.to_device(torch.full((count, 3, size, size), 0.5)) for size in (side, 2 * side))
     with HOW.autocast():
         if isinstance(network, TwoBranchNetwork):
             sr, logits = network.both(lr)

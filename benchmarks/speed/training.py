@@ -78,7 +78,6 @@ def main(
         batch_size=batch_size,
         patch_size=patch_size,
         learning_rate=2e-4,
-        schedule="cosine",
         warmup=0.0,
         adam_betas=(0.9, 0.99),
         ema_decay=0.999,
@@ -101,11 +100,11 @@ def main(
         sampler = PatchSampler(pairs, {"blur": 1.0}, patch_size=patch_size, batch_size=batch_size, seed=0)
         state = start(build_network(spec), params, compute)
         patches = Patches(folder, images, patch_size, batch_size * rival_iterations)
-        network = plain.place_network(build_network(spec))
+        network = plain.network_to_device(build_network(spec))
         optimizer = torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.9, 0.99))
 
         def rival_step(batch: list[Tensor]) -> Tensor:
-            lr, hr = (plain.place(part) for part in batch)
+            lr, hr = (plain.to_device(part) for part in batch)
             optimizer.zero_grad()
             with torch.backends.cudnn.flags(enabled=True, allow_tf32=True):  # PyTorch's default
                 loss = functional.l1_loss(network(lr), hr)

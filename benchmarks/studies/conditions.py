@@ -1,8 +1,8 @@
 """When do locations and connections matter? The retrain stage under other conditions, one changed at a time.
 
-``python -m benchmarks.studies.conditions`` after ``dvc repro`` of the preset ``srresnet_32x8``: reads the networks and scores in data/, runs
-``stages.retrain`` with other values, and writes benchmarks/studies/results/conditions.json. Conditions that are there
-already stay unless named.
+``python -m benchmarks.studies.conditions`` after ``dvc repro`` of the preset ``srresnet_32x8``: reads the networks and
+scores in data/, runs ``stages.retrain`` with other values, and writes benchmarks/studies/results/conditions.json.
+Conditions that are there already stay unless named.
 """
 
 import json
@@ -19,7 +19,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from benchmarks.common import results_file, write
-from faig.base.params import check
+from faig.base.params import validate
 from faig.base.seeds import derive_seed
 from faig.base.statistics import BootstrapParams
 from faig.report.argument import summarize_retraining
@@ -80,7 +80,7 @@ def retrain(changes: dict[str, Any], scores: Path, threads: int | None) -> dict[
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         subprocess.run([sys.executable, "-m", "stages.retrain", *words], cwd=folder, env=environment, check=True)
         table = pd.read_parquet(Path(folder, "retraining.parquet"))
-    bootstrap = check("bootstrap", params["bootstrap"], BootstrapParams, source="params.yaml")
+    bootstrap = validate("bootstrap", params["bootstrap"], BootstrapParams, source="params.yaml")
     seed = derive_seed(params["seed"], "bootstrap")
     return {
         str(name): summarize_retraining(rows, params["min_gain"], bootstrap, np.random.default_rng(seed))

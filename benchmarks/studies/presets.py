@@ -1,7 +1,7 @@
 """What the other presets find: ``python -m benchmarks.studies.presets srcnn --workspace path/to/clone``.
 
-Reads the results of a clone in which that preset was applied and ``dvc repro`` (with -P: retraining, too) has ended, and adds them to
-benchmarks/studies/results/presets.json.
+Reads the results of a clone in which that preset was applied and ``dvc repro`` has ended (with -P: retraining, too),
+and adds them to benchmarks/studies/results/presets.json.
 """
 
 import json

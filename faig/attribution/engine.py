@@ -23,7 +23,7 @@ from faig.attribution.quadrature import END_POINT, Nodes, QuadratureParams, quad
 from faig.attribution.tiling import Tiles, pieces, require_exact
 from faig.base.compute import Compute
 from faig.base.errors import InputError
-from faig.base.params import check
+from faig.base.params import validate
 
 Example = tuple[Tensor, Tensor]
 """An input LR (1, C, H, W) and its ground truth HR (1, C', sH, sW)."""
@@ -140,7 +140,7 @@ def attribute(
     """
     compute = Compute(device=torch.device("cpu"), precision="fp32") if compute is None else compute
     values = {"rule": rule, "num_nodes": num_nodes, "max_nodes": max_nodes, "tolerance": tolerance}
-    params = check("", values, QuadratureParams, source="attribute")
+    params = validate("", values, QuadratureParams, source="attribute")
     index = FilterIndex.of(network, granularity=granularity, include=include, exclude=exclude)
     with torch.inference_mode(False):
         model = PathModel(network, baseline, target, compute, index)
@@ -274,7 +274,7 @@ def integrate(
         weights = model.at(position)
         moving = [weights[name] for name in model.moving]
         losses.append(0.0)
-        for piece in pieces(lr, model.compute.place(hr), tiles):
+        for piece in pieces(lr, model.compute.to_device(hr), tiles):
             error = piece.error(model.restore(weights, piece.lr))
             losses[-1] += error.item()
             # One tile's graph at a time; a weight that the output does not depend on has no gradient.
@@ -291,7 +291,7 @@ def loss(model: PathModel, weights: Weights, lr: Tensor, hr: Tensor, tiles: Tile
     Raises:
         InputError: the network cannot restore the image, or makes an output of another size than the ground truth.
     """
-    hr = model.compute.place(hr)
+    hr = model.compute.to_device(hr)
     with torch.no_grad():
         return sum(piece.error(_restore(model, weights, piece.lr)).item() for piece in pieces(lr, hr, tiles))
 

@@ -50,7 +50,7 @@ class PathModel:
         """
         names = shared_names(network)
         require_weights(network, baseline, target, names)
-        self.network = compute.place_network(copy.deepcopy(network)).eval()
+        self.network = compute.network_to_device(copy.deepcopy(network)).eval()
         self.network.load_state_dict(dict(target))  # also what does not move: counters, masks
         self.index = FilterIndex.of(network) if index is None else index
         self.compute = compute
@@ -83,7 +83,7 @@ class PathModel:
         Raises:
             InputError: the network returns something else than one tensor.
         """
-        x = self.compute.place(lr).clone()  # a network may begin with an operation in place
+        x = self.compute.to_device(lr).clone()  # a network may begin with an operation in place
         with self.compute.autocast(), MovingStatistics() if self._statistics_move else nullcontext():
             output = functional_call(self.network, dict(weights), (x,))
         if not isinstance(output, Tensor):

@@ -8,12 +8,17 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
+from faig.base.errors import InputError
 from faig.base.params import Count, settings
 
 
 @settings
 class ComputeParams:
-    """Wishes; ``auto`` and null are resolved by :func:`resolve`."""
+    """What params.yaml asks for; :func:`resolve` turns ``auto`` and null into what is used.
+
+    ``threads``: CPU threads of torch; ``workers``: threads for image work; ``launcher``: a command that starts several
+    processes (torchrun), or None for one.
+    """
 
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "bf16", "fp32", "fp64"]
@@ -24,7 +29,7 @@ class ComputeParams:
 
 @dataclass(frozen=True)
 class Compute:
-    """A resolved choice of device and precision; ``channels_last``: the memory layout of images and their weights."""
+    """The device and precision in use; ``channels_last``: whether images and kernels lie channels-last in memory."""
 
     device: torch.device
     precision: Literal["bf16", "fp32", "fp64"]
@@ -36,7 +41,7 @@ class Compute:
         object.__setattr__(self, "device", torch.device(self.device))
 
     def for_gradients(self) -> Self:
-        """The same for weight gradients of one image at a time.
+        """The same device and precision, laid out for weight gradients of one image at a time.
 
         Without native bf16, CPUs run these forward passes faster channels-last, but the backward passes slower by more
         (``layouts`` in benchmarks/speed/results/scoring.json).
@@ -49,15 +54,15 @@ class Compute:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of weights, sums and results: fp64 if that is the precision, else fp32."""
+        """Type of weights, sums and results: fp64 if that is the precision, else fp32 (also where it is bf16)."""
         return torch.float64 if self.precision == "fp64" else torch.float32
 
     def cast(self, value: Tensor) -> Tensor:
         """A copy on the device, detached, of type ``dtype``."""
         return value.detach().to(self.device, self.dtype).clone(memory_format=self._layout(value))
 
-    def place(self, value: Tensor) -> Tensor:
-        """An input on the device, of type ``dtype``."""
+    def to_device(self, value: Tensor) -> Tensor:
+        """Move an input to the device, as type ``dtype``."""
         if self.device.type == "cuda" and value.device.type == "cpu":
             value = value.pin_memory()  # the CPU does not wait for the copy, nor the copy for the CPU
         return value.to(self.device, self.dtype, non_blocking=True, memory_format=self._layout(value))
@@ -65,8 +70,11 @@ class Compute:
     def _layout(self, value: Tensor) -> torch.memory_format:
         return torch.channels_last if self.channels_last and value.ndim == 4 else torch.contiguous_format
 
-    def place_network(self, network: nn.Module) -> nn.Module:
-        """The network on the device, of type ``dtype``; weights of volumes keep their layout."""
+    def network_to_device(self, network: nn.Module) -> nn.Module:
+        """Move a network to the device, in place, as type ``dtype``; returns it.
+
+        A network with three-dimensional convolutions keeps its memory layout: channels-last is for images.
+        """
         network.to(self.device, self.dtype)
         if self.channels_last and all(value.ndim != 5 for value in network.parameters()):
             network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -88,10 +96,10 @@ def resolve(params: ComputeParams) -> Compute:
     """Choose device and precision, set the number of CPU threads, and ask CUDA for deterministic algorithms.
 
     Raises:
-        ValueError: CUDA is asked for but there is none.
+        InputError: CUDA is asked for but there is none.
     """
     if params.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("compute.device = 'cuda', but torch finds no CUDA device on this machine: use auto or cpu")
+        raise InputError("compute.device = 'cuda', but torch finds no CUDA device on this machine: use auto or cpu")
     device = torch.device("cuda" if params.device != "cpu" and torch.cuda.is_available() else "cpu")
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if params.threads is not None:

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent."""
+"""Write files and folders atomically: after an interruption they are whole or absent, never cut off."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """params.yaml -> checked, frozen settings.
 
-Each setting's dataclass lives beside the code that it configures and is declared with :func:`settings`, so that an
+Each section's dataclass lives beside the code that it configures and is declared with :func:`settings`, so that an
 unknown key, a missing key, a wrong type or a value out of range is an error that names the key and the value.
 """
 
@@ -26,9 +26,10 @@ PARAMS_FILE = Path("params.yaml")
 UNTRACKED = "compute"
 """The section that says how to compute, not what: no stage depends on it."""
 _READ: ContextVar[dict[tuple[str, Path], Any] | None] = ContextVar("_READ", default=None)
-"""Values loaded so far by key and file, where :func:`unchanged_params` watches."""
+"""Values loaded so far, by key and file, inside :func:`unchanged_params`; None outside of it."""
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""A random seed, as NumPy takes it: 32 bits."""
 Count = Annotated[int, Field(ge=1, le=10**9)]
 """How many of something: at least 1."""
 Ratio = Annotated[float, Field(gt=0, le=1)]
@@ -41,10 +42,10 @@ Scale = Annotated[int, Field(ge=2, le=4)]
 
 
 def require_unique(names: Sequence[T]) -> Sequence[T]:
-    """Refuse a list that names something twice.
+    """Return ``names``, unless one of them is listed twice.
 
     Raises:
-        ValueError: it does.
+        ValueError: one is; pydantic turns it into a misfit of the key.
     """
     if twice := [name for name in dict.fromkeys(names) if list(names).count(name) > 1]:
         raise ValueError(f"{twice[0]} is listed twice")
@@ -52,7 +53,7 @@ def require_unique(names: Sequence[T]) -> Sequence[T]:
 
 
 Unique = AfterValidator(require_unique)
-"""Of a list: no item twice."""
+"""Marks a list that may not name an item twice."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 """A name that is also part of a file name: letters, digits, ``_`` and ``-``."""
 
@@ -92,7 +93,7 @@ def _parse(text: str) -> Any:
 
 
 def _odd_keys(value: object) -> Iterator[object]:
-    """Keys that are not text, at any depth."""
+    """Yield the keys that are not text, at any depth."""
     if isinstance(value, dict):
         yield from (key for key in value if not isinstance(key, str))
     for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
@@ -104,7 +105,7 @@ def load_params(key: str, kind: type[T], path: Path = PARAMS_FILE) -> T: ...
 @overload
 def load_params(key: str, kind: Any, path: Path = PARAMS_FILE) -> Any: ...
 def load_params(key: str, kind: Any, path: Path = PARAMS_FILE) -> Any:
-    """The settings under one dotted ``key`` of params.yaml as an object of ``kind``.
+    """Read the settings under one dotted ``key`` of params.yaml as an object of ``kind``.
 
     ``kind`` is a class made by :func:`settings` or any annotation that pydantic understands, ``dict[str, float]`` say.
 
@@ -114,15 +115,17 @@ def load_params(key: str, kind: Any, path: Path = PARAMS_FILE) -> Any:
     value: Any = _value(key, path)
     if (read := _READ.get()) is not None and key.split(".")[0] != UNTRACKED:
         read[key, path] = value
-    return check(key, value, kind, source=str(path))
+    return validate(key, value, kind, source=str(path))
 
 
 @contextmanager
 def unchanged_params() -> Iterator[None]:
-    """Watch what is loaded within: DVC notes the values at a stage's end, which must be those that it worked with.
+    """Check at the end that no value loaded inside the block has changed in its file since.
+
+    DVC records the values of params.yaml when a stage has ended, so they must still be those that the stage used.
 
     Raises:
-        ParamsError: a value that was loaded differs at the end.
+        ParamsError: a value has changed; the section ``compute`` may, as no result depends on it.
     """
     read: dict[tuple[str, Path], Any] = {}
     token = _READ.set(read)
@@ -148,8 +151,10 @@ def _value(key: str, path: Path) -> Any:
     return value
 
 
-def check(key: str, value: object, kind: type[T], *, source: str) -> T:
-    """``value``, plain data of YAML or JSON, as an object of ``kind``; ``key`` and ``source`` say where it stands.
+def validate(key: str, value: object, kind: type[T], *, source: str) -> T:
+    """Turn ``value``, plain data of YAML or JSON, into an object of ``kind``.
+
+    ``key`` and ``source`` (a file) say in messages where the value stands.
 
     Raises:
         ParamsError: the value does not fit; the message lists every misfit.

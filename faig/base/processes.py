@@ -27,7 +27,7 @@ class Group:
         return self.rank == 0
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
-        """This process's items; each item goes to one process."""
+        """This process's part of ``items``: every ``size``-th of them, so that each item goes to one process."""
         return items[self.rank :: self.size]
 
     def sum(self, values: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def num_discovered(num_filters: int, ratio: float) -> int:
-    """How many filters a share of them is: rounded, and at least one for a ratio above 0.
+    """Count of filters that the share ``ratio`` stands for: rounded, and at least one for a ratio above 0.
 
     Raises:
         ValueError: the ratio is not within 0 to 1.

@@ -22,15 +22,16 @@ class Store:
 
     @classmethod
     def unique(cls, folder: Path, *sources: bytes | object) -> Self:
-        """In a folder of its own for these sources, each by its bytes or else by how it prints."""
+        """A store in a subfolder whose name is the digest of ``sources``: their bytes, or else how they print."""
         digest = hashlib.sha256()
         for source in sources:
             content = source if isinstance(source, bytes) else repr(source).encode()
+            # The length comes first, so that ("ab", "c") and ("a", "bc") differ.
             digest.update(f"{len(content)} ".encode() + content)
         return cls(folder / digest.hexdigest()[:16])
 
     def get(self, name: str, compute: Callable[[], Mapping[str, np.ndarray]]) -> Arrays:
-        """What was kept under ``name``, or what ``compute`` returns, kept; a damaged file is computed anew."""
+        """Return what was kept under ``name``, or else compute and keep it; a damaged file is computed anew."""
         if self.folder is None:
             return dict(compute())
         path = self.folder / f"{name}.npz"
@@ -47,3 +48,4 @@ class Store:
 
 
 NOTHING = Store(None)
+"""Computes everything anew."""

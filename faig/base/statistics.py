@@ -1,12 +1,12 @@
-"""Uncertainty over images, and how often a classification is right. NumPy only.
+"""Bootstrap intervals of means over images, and the area under the ROC curve.
 
-Every figure reported here is a function of means over images (a mean, or a ratio of differences of means), so one
-bootstrap serves all: resample the images, take the means, apply the function.
+Every figure reported with an interval is a function of means over images (a mean, or a ratio of differences of means),
+so one bootstrap serves all: resample the images, take the means, apply the function.
 
 Shapes: N images, K columns (per-image quantities), M replicates, R resamples.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -21,43 +21,10 @@ if TYPE_CHECKING:
 
 @settings
 class BootstrapParams:
-    """``num_resamples`` resamples of the images; an interval holds the middle share ``confidence`` of their values."""
+    """How intervals are drawn: the number of resamples, and the share of them that lies inside the interval."""
 
     num_resamples: Count
     confidence: Annotated[float, Field(gt=0, lt=1)]
-
-
-Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""Means (R, K) -> one number per resample (R,)."""
-
-
-def first_mean(means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The statistic "mean of the first column": (R, K) -> (R,)."""
-    return means[:, 0]
-
-
-def bootstrap_interval(
-    values: ArrayLike, statistic: Statistic, *, num_resamples: int, level: float, generator: np.random.Generator
-) -> tuple[float, float]:
-    """Percentile bootstrap interval (Efron 1979) over images: (low, high), in the unit of the statistic.
-
-    Args:
-        values: (N, K), or (N,) for K = 1; one row per image.
-        statistic: a function of the columns' means, vectorised over resamples: (R, K) -> (R,). For a ratio say
-            ``lambda means: means[:, 0] / means[:, 1]``.
-        num_resamples: R, at least 1.
-        level: share of the resamples inside the interval, between 0 and 1.
-        generator: decides the resamples; equal generators give equal intervals.
-
-    Raises:
-        ValueError: as :func:`bootstrap_means` and :func:`percentile_interval`; or the statistic's shape is not (R,).
-    """
-    means = bootstrap_means(values, num_resamples=num_resamples, generator=generator)
-    with np.errstate(divide="ignore", invalid="ignore"):  # percentile_interval reports them
-        samples = np.asarray(statistic(means), dtype=np.float64)
-    if samples.shape != (num_resamples,):
-        raise ValueError(f"the statistic must map means {means.shape} to ({num_resamples},), not to {samples.shape}")
-    return percentile_interval(samples, level=level)
 
 
 def bootstrap_means(values: ArrayLike, *, num_resamples: int, generator: np.random.Generator) -> NDArray[np.float64]:
@@ -79,15 +46,16 @@ def bootstrap_means(values: ArrayLike, *, num_resamples: int, generator: np.rand
     if num_resamples < 1:
         raise ValueError(f"num_resamples must be at least 1, got {num_resamples}")
     num_images = len(rows)
-    # How often each image is drawn: (R, N). Relative to the first row, constant columns stay exactly constant.
+    # How often each image is drawn: (R, N).
     counts = generator.multinomial(num_images, np.full(num_images, 1 / num_images), size=num_resamples)
+    # Means of differences from the first row: a constant column stays exactly constant, whatever the rounding.
     return rows[0] + counts @ (rows - rows[0]) / num_images
 
 
 def by_replicate(rows: "pd.DataFrame", column: str) -> NDArray[np.float64]:
-    """Table with columns replicate, image and ``column`` -> its values (replicates, images), images by name.
+    """Arrange one column of a table as an array (replicates, images), images by name.
 
-    Several rows of one replicate and image are averaged.
+    The table has the columns replicate, image and ``column``. Several rows of one replicate and image are averaged.
     """
     return rows.pivot_table(index="replicate", columns="image", values=column).to_numpy()
 
@@ -106,27 +74,18 @@ def bootstrap_replicates(
         count: generator.multinomial(count, np.full(count, 1 / count), size=num_resamples) / count
         for count in sorted({len(rows) for rows in values.values()})
     }
+    # (R, M) @ (M, N): each resample's mean over replicates, of every image; then the mean over its images.
     return {name: ((replicates[len(rows)] @ rows) * images).sum(axis=1) for name, rows in values.items()}
 
 
-def with_interval(name: str, value: float, samples: ArrayLike, confidence: float) -> dict[str, float]:
-    """``name``, ``name_low`` and ``name_high``: a value and the interval that holds its resamples (R,).
+def percentile_interval(samples: ArrayLike, *, confidence: float) -> tuple[float, float]:
+    """The interval (low, high) that holds the middle ``confidence`` share of the samples (R,).
 
     Raises:
-        ValueError: as :func:`percentile_interval`.
+        ValueError: ``confidence`` is not between 0 and 1, there are no samples, or some are not finite.
     """
-    low, high = percentile_interval(samples, level=confidence)
-    return {name: value, f"{name}_low": low, f"{name}_high": high}
-
-
-def percentile_interval(samples: ArrayLike, *, level: float) -> tuple[float, float]:
-    """The interval (low, high) that holds the middle ``level`` share of the samples (R,).
-
-    Raises:
-        ValueError: ``level`` is not between 0 and 1, there are no samples, or some are not finite.
-    """
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
     samples = np.asarray(samples, dtype=np.float64)
     num_bad = np.count_nonzero(~np.isfinite(samples))
     if samples.ndim != 1 or samples.size == 0 or num_bad:
@@ -134,39 +93,18 @@ def percentile_interval(samples: ArrayLike, *, level: float) -> tuple[float, flo
             f"expected finite samples of shape (resamples,), got shape {samples.shape} with {num_bad} not finite: "
             "if the statistic is a ratio, its denominator reaches 0"
         )
-    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
 
-def confusion_matrix(truth: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
-    """How many of each true class (row) were called each class (column): (K, K) counts in the order of ``classes``.
+def with_interval(name: str, value: float, samples: ArrayLike, confidence: float) -> dict[str, float]:
+    """A figure and its interval over the samples (R,), as metrics files hold them: {name, name_low, name_high}.
 
     Raises:
-        ValueError: the lengths differ, a class is listed twice, or a label is not among the classes.
+        ValueError: as :func:`percentile_interval`.
     """
-    truth, predicted, classes = list(truth), list(predicted), list(classes)
-    _check_lengths(truth, predicted)
-    if len(set(classes)) < len(classes):
-        raise ValueError(f"classes must be distinct, got {classes}")
-    if unknown := sorted(set(truth + predicted) - set(classes)):
-        raise ValueError(f"labels {unknown} are not among the classes {classes}")
-    number = {name: index for index, name in enumerate(classes)}
-    matrix = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    np.add.at(matrix, ([number[label] for label in truth], [number[label] for label in predicted]), 1)
-    return matrix
-
-
-def accuracy(truth: Sequence[str], predicted: Sequence[str]) -> float:
-    """Share of the predictions that are right, 0 to 1.
-
-    Raises:
-        ValueError: the lengths differ, or there is nothing to predict.
-    """
-    truth, predicted = list(truth), list(predicted)
-    _check_lengths(truth, predicted)
-    if not truth:
-        raise ValueError("accuracy needs at least one prediction")
-    return sum(t == p for t, p in zip(truth, predicted, strict=True)) / len(truth)
+    low, high = percentile_interval(samples, confidence=confidence)
+    return {name: float(value), f"{name}_low": low, f"{name}_high": high}
 
 
 def auroc(scores: NDArray[np.float64], positive: NDArray[np.bool_], counts: NDArray[np.generic]) -> NDArray[np.float64]:
@@ -177,14 +115,10 @@ def auroc(scores: NDArray[np.float64], positive: NDArray[np.bool_], counts: NDAr
     Raises:
         ValueError: a resample holds no positive or no negative.
     """
+    # 1 where the positive (rows) scores above the negative (columns), 1/2 at a tie, 0 below.
     above = np.sign(scores[positive][:, None] - scores[~positive]) / 2 + 0.5
     first, second = counts[:, positive].astype(float), counts[:, ~positive].astype(float)
     total = first.sum(axis=1) * second.sum(axis=1)
     if not total.all():
         raise ValueError("AUROC needs at least one positive and one negative in every resample")
     return ((first @ above) * second).sum(axis=1) / total
-
-
-def _check_lengths(truth: list[str], predicted: list[str]) -> None:
-    if len(truth) != len(predicted):
-        raise ValueError(f"{len(truth)} true labels but {len(predicted)} predictions: there must be one each")

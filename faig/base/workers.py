@@ -11,7 +11,9 @@ R = TypeVar("R")
 
 
 def for_each(function: Callable[[T], R], items: Sequence[T], *, workers: int | None, description: str) -> list[R]:
-    """``function`` of each item, in order; the first error ends it, and what has not begun by then is left.
+    """Apply ``function`` to each item in threads; results in the order of the items.
+
+    The first error is raised at once; items that have not begun by then are not begun.
 
     Args:
         workers: threads; None: one per core, and a few more.

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from faig.base.errors import InputError
 from faig.base.params import Count, settings
 from faig.data.dead_leaves import PREFIX
 from faig.data.pairs import Pair
@@ -23,7 +24,7 @@ class CropParams:
 
 @dataclass(frozen=True)
 class Crop:
-    """A place in a photograph: its name, and the crop's top left corner in LR pixels."""
+    """Where a crop is taken: the photograph's name, and the crop's top left corner in LR pixels."""
 
     name: str
     y: int
@@ -40,21 +41,22 @@ class Batch:
 
     @property
     def scale(self) -> int:
-        """s."""
+        """The upscaling factor s: HR pixels per LR pixel along each side."""
         return self.hr.shape[-1] // self.lr.shape[-1]
 
 
 def choose_crops(pairs: Sequence[Pair], params: CropParams, seed: int, *, dead_leaves: bool = False) -> list[Crop]:
-    """Random crops, taken in turn from the photographs among ``pairs`` that are large enough, never from dead leaves.
+    """Choose crops at random, in turn from the photographs among ``pairs`` that are large enough.
 
-    With ``dead_leaves`` it is the other way round: from dead-leaves images alone, and no crop where there are none.
+    Dead-leaves images are left out; with ``dead_leaves`` they alone are used, and there are no crops if there are none.
+    The crops depend on the seed and on the images' names and sizes, not on the order of the pairs.
 
     Raises:
-        ValueError: no photograph is large enough, or the size is no multiple of the scale.
+        InputError: no photograph is large enough, or the size is no multiple of the scale.
     """
     scale = pairs[0].scale
     if params.size % scale:
-        raise ValueError(f"crops of {params.size} HR pixels are no multiple of the scale {scale}")
+        raise InputError(f"crops of {params.size} HR pixels are no multiple of the scale {scale}")
     side = params.size // scale
     shapes = {pair.name: pair.lr.shape for pair in pairs if pair.name.startswith(PREFIX) == dead_leaves}
     if dead_leaves and not shapes:
@@ -62,7 +64,9 @@ def choose_crops(pairs: Sequence[Pair], params: CropParams, seed: int, *, dead_l
     usable = sorted(name for name, shape in shapes.items() if min(shape[:2]) >= side)
     if not usable:
         kind = "dead-leaves image" if dead_leaves else "photograph"
-        raise ValueError(f"no training {kind} is as large as a crop of {params.size} HR pixels")
+        raise InputError(f"no training {kind} is as large as a crop of {params.size} HR pixels: lower size")
+    # Corners are drawn in LR pixels, so that LR and HR crops show exactly the same place. They are drawn one after the
+    # other, so that a larger ``num`` begins with the crops of a smaller one.
     generator = np.random.default_rng(seed)
     crops = []
     for number in range(params.num):
@@ -73,7 +77,11 @@ def choose_crops(pairs: Sequence[Pair], params: CropParams, seed: int, *, dead_l
 
 
 def cut(pairs: Sequence[Pair], degradation: str, crops: Sequence[Crop], size: int) -> list[tuple[Tensor, Tensor]]:
-    """The crops of one degradation: LR (1, 3, size/s, size/s) and HR (1, 3, size, size), float32 in [0, 1]."""
+    """Cut the crops out of the images of one degradation, with s the scale.
+
+    Returns:
+        LR (1, 3, size/s, size/s) and HR (1, 3, size, size) of each crop, float32 in [0, 1].
+    """
     by_name = {pair.name: pair for pair in pairs if pair.degradation == degradation}
     images = []
     for crop in crops:
@@ -86,16 +94,16 @@ def cut(pairs: Sequence[Pair], degradation: str, crops: Sequence[Crop], size: in
 
 
 def batches(pairs: Sequence[Pair], degradation: str, batch_size: int = 4) -> list[Batch]:
-    """Whole images of one degradation in batches of equal size, ordered by size, then name.
+    """Group the images of one degradation into batches of images of one size, ordered by size, then name.
 
-    On the CPU larger batches are slower: their feature maps leave the cache.
+    On the CPU batches of more than about four images are slower: their feature maps no longer fit into the cache.
 
     Raises:
-        ValueError: there is no image of the degradation.
+        InputError: there is no image of the degradation.
     """
     members = sorted((pair.lr.shape, pair.name, pair) for pair in pairs if pair.degradation == degradation)
     if not members:
-        raise ValueError(f"no image of degradation {degradation}")
+        raise InputError(f"no image of degradation {degradation} among the pairs: run `dvc repro` again")
     groups: list[list[Pair]] = []
     for shape, _, pair in members:
         if not groups or groups[-1][0].lr.shape != shape or len(groups[-1]) == batch_size:
@@ -112,7 +120,7 @@ def batches(pairs: Sequence[Pair], degradation: str, batch_size: int = 4) -> lis
 
 
 def single(batches: Sequence[Batch], number: int) -> tuple[Tensor, Tensor]:
-    """One image of all batches, LR (1, 3, H, W) and HR (1, 3, sH, sW); beyond the last they start again."""
+    """Take image ``number`` of all batches, LR (1, 3, H, W) and HR (1, 3, sH, sW); after the last comes the first."""
     places = [(batch, place) for batch in batches for place in range(len(batch.names))]
     batch, place = places[number % len(places)]
     return batch.lr[place : place + 1], batch.hr[place : place + 1]

@@ -15,12 +15,16 @@ from faig.base.seeds import derive_seed
 PREFIX = "dead_leaves_"
 """Names of dead-leaves images start so; photographs' names must not."""
 COVER = 8
-"""Shapes are laid until their areas add up to so many times the canvas: all but about exp(-8) of it is covered."""
+"""Shapes are laid until their areas add up to this many canvases: then about exp(-8) of the canvas is uncovered."""
 
 
 @settings
 class DeadLeavesParams:
-    """Lengths in pixels of the finished image; ``exponent``: density of radii ~ radius^-exponent."""
+    """Settings of the images; lengths in pixels of the finished image.
+
+    ``supersampling``: how many times larger an image is drawn than it is; ``exponent``: the density of radii falls as
+    radius^-exponent between ``min_radius`` and ``max_radius``.
+    """
 
     num_images: Annotated[int, Field(ge=0)]
     size: Count
@@ -35,15 +39,15 @@ class DeadLeavesParams:
 
 
 def dead_leaves_names(params: DeadLeavesParams) -> list[str]:
-    """Names of all images, without suffix."""
+    """Names of all images, without a suffix."""
     return [f"{PREFIX}{number:03d}" for number in range(params.num_images)]
 
 
 def dead_leaves(params: DeadLeavesParams, seed: int, name: str) -> np.ndarray:
-    """One image, uint8 (size, size, 3), from the pipeline's seed and its name.
+    """Draw one image, uint8 (size, size, 3), which depends on the pipeline's seed and its name alone.
 
-    Each shape covers what lies under it. Drawn ``supersampling`` times larger without antialiasing and averaged down,
-    so that edges fall anywhere between pixels.
+    Each shape covers what lies under it. The image is drawn ``supersampling`` times larger without antialiasing
+    and averaged down, so that edges fall anywhere between pixels.
     """
     generator = np.random.default_rng(derive_seed(seed, "dead_leaves", name))
     side = params.size * params.supersampling
@@ -59,14 +63,15 @@ def dead_leaves(params: DeadLeavesParams, seed: int, name: str) -> np.ndarray:
 
 
 def _radius(params: DeadLeavesParams, generator: np.random.Generator) -> float:
-    """From the truncated power law, by inversion."""
+    """Draw a radius from the truncated power law."""
+    # By inversion: radius^(1 - exponent) is uniform between its values at the two limits.
     power = 1 - params.exponent
     low, high = params.min_radius**power, params.max_radius**power
     return float((low + generator.random() * (high - low)) ** (1 / power))
 
 
 def _palette(generator: np.random.Generator) -> np.ndarray:
-    """16 colours, levels 0 to 255, (16, 3): wide in brightness, narrow in hue, as photographs are."""
+    """Draw 16 colours (16, 3), levels 0 to 255: wide in brightness and narrow in hue, as photographs are."""
     brightness = generator.uniform(10, 245, size=(16, 1))
     return np.clip(brightness + generator.normal(0, 35, size=(16, 3)), 0, 255).astype(np.float32)
 

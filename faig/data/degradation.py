@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
-from faig.base.params import NonNegative, ParamsError, check, settings
+from faig.base.errors import InputError
+from faig.base.params import NonNegative, ParamsError, settings, validate
 from faig.base.seeds import derive_seed
 
-Image = NDArray[np.float64]
+Pixels = NDArray[np.float64]
+"""Floating-point values of an image (H, W, 3) or of a kernel."""
 
 
 def _require_odd(kernel_size: int) -> int:
@@ -32,10 +34,10 @@ DOWNSAMPLE = "downsample"
 
 
 class Operation(Protocol):
-    """One step of a degradation."""
+    """One step of a degradation: settings that can be called with an image."""
 
-    def __call__(self, image: Image, generator: np.random.Generator) -> Image:
-        """(H, W, 3) -> (H, W, 3)."""
+    def __call__(self, image: Pixels, generator: np.random.Generator) -> Pixels:
+        """Degrade an image (H, W, 3); the result has the same shape and is not clipped."""
         ...
 
 
@@ -46,7 +48,7 @@ class GaussianBlur:
     kernel_size: KernelSize
     sigma: NonNegative
 
-    def __call__(self, image: Image, generator: np.random.Generator) -> Image:
+    def __call__(self, image: Pixels, generator: np.random.Generator) -> Pixels:
         """Blur, borders mirrored."""
         return convolve(image, gaussian_kernel(self.kernel_size, self.sigma, self.sigma, 0.0))
 
@@ -60,7 +62,7 @@ class AnisotropicGaussianBlur:
     sigma_y: NonNegative
     angle: Angle
 
-    def __call__(self, image: Image, generator: np.random.Generator) -> Image:
+    def __call__(self, image: Pixels, generator: np.random.Generator) -> Pixels:
         """Blur, borders mirrored."""
         return convolve(image, gaussian_kernel(self.kernel_size, self.sigma_x, self.sigma_y, self.angle))
 
@@ -75,9 +77,9 @@ class MotionBlur:
 
     def __post_init__(self) -> None:
         if self.length > self.kernel_size - 1:
-            raise ValueError(f"length must be at most kernel_size - 1 = {self.kernel_size - 1}")
+            raise ValueError(f"length = {self.length} must be at most kernel_size - 1 = {self.kernel_size - 1}")
 
-    def __call__(self, image: Image, generator: np.random.Generator) -> Image:
+    def __call__(self, image: Pixels, generator: np.random.Generator) -> Pixels:
         """Blur, borders mirrored."""
         return convolve(image, motion_kernel(self.kernel_size, self.length, self.angle))
 
@@ -88,7 +90,7 @@ class GaussianNoise:
 
     sigma: NonNegative
 
-    def __call__(self, image: Image, generator: np.random.Generator) -> Image:
+    def __call__(self, image: Pixels, generator: np.random.Generator) -> Pixels:
         """Add noise."""
         return image + self.sigma * generator.standard_normal(image.shape)
 
@@ -99,7 +101,7 @@ class PoissonNoise:
 
     peak: Annotated[float, Field(gt=0, le=1e9)]  # far beyond what 8 bits show, and NumPy's counts end at 9e18
 
-    def __call__(self, image: Image, generator: np.random.Generator) -> Image:
+    def __call__(self, image: Pixels, generator: np.random.Generator) -> Pixels:
         """Replace each value by a photon count over ``peak``."""
         return generator.poisson(np.clip(image, 0, None) * self.peak) / self.peak
 
@@ -110,7 +112,7 @@ class Jpeg:
 
     quality: Annotated[int, Field(ge=1, le=100)]
 
-    def __call__(self, image: Image, generator: np.random.Generator) -> Image:
+    def __call__(self, image: Pixels, generator: np.random.Generator) -> Pixels:
         """Encode and decode."""
         options = [cv2.IMWRITE_JPEG_QUALITY, self.quality]
         encoded = cv2.imencode(".jpg", np.ascontiguousarray(to_8bit(image)[:, :, ::-1]), options)[1]
@@ -131,7 +133,7 @@ OPERATIONS: dict[str, type[Operation]] = {
 
 
 def parse_operations(key: str, operations: object) -> tuple[Operation | Literal["downsample"], ...]:
-    """The list of operations under ``key`` of params.yaml: ``downsample`` or ``{name: {setting: value}}`` each.
+    """Parse the list of operations under ``key`` of params.yaml, each ``downsample`` or ``{name: {setting: value}}``.
 
     Raises:
         ParamsError: names the key and the place in the list.
@@ -153,7 +155,7 @@ def _parse_operation(key: str, item: Any) -> Operation:
     [(name, values)] = item.items()
     if name not in OPERATIONS:
         raise ParamsError(f"params.yaml: {key} names the unknown operation {name!r}; known are {known}")
-    return check(f"{key}.{name}", values, OPERATIONS[name], source="params.yaml")
+    return validate(f"{key}.{name}", values, OPERATIONS[name], source="params.yaml")
 
 
 def degrade(
@@ -164,7 +166,7 @@ def degrade(
     downsampling: str,
     generator: np.random.Generator,
 ) -> np.ndarray:
-    """8-bit HR (sH, sW, 3) -> 8-bit LR (H, W, 3): operations in order, clipped and rounded at the end.
+    """Make the 8-bit LR image (H, W, 3) of an 8-bit HR image (sH, sW, 3): operations in order, rounded at the end.
 
     Raises:
         ValueError: a side is no multiple of the scale.
@@ -179,41 +181,45 @@ def degrade(
 
 
 def image_generator(seed: int, degradation: str, name: str) -> np.random.Generator:
-    """Generator of one image: the same for any order of the images and any number of workers."""
+    """Make the random generator of one image, which depends neither on the order of images nor on other images."""
     return np.random.default_rng(derive_seed(seed, "synthesize", degradation, name))
 
 
-def to_8bit(image: Image) -> np.ndarray:
-    """Float in [0, 1] -> uint8, clipped, halves rounded up as MATLAB does."""
+def to_8bit(image: Pixels) -> np.ndarray:
+    """Turn floats in [0, 1] into uint8, clipped, halves rounded up as MATLAB does (NumPy rounds halves to even)."""
     return np.floor(np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 # Kernels
 
 
-def gaussian_kernel(size: int, sigma_x: float, sigma_y: float, angle: float) -> Image:
-    """Sampled Gaussian (size, size), sum 1; ``sigma_x`` along ``angle`` degrees counter-clockwise, ``sigma_y`` across.
+def gaussian_kernel(size: int, sigma_x: float, sigma_y: float, angle: float) -> Pixels:
+    """A sampled Gaussian (size, size), sum 1: ``sigma_x`` pixels along ``angle`` degrees counter-clockwise, ``sigma_y``
+    across.
 
-    A sigma of 0 is its limit: no spread in that direction. Sampled at pixel centres: across an oblique line
-    thinner than these (0 at 30 degrees), the kernel tends to the identity.
+    A sigma of 0 means no spread in that direction. As the Gaussian is sampled at pixel centres, one that is oblique and
+    thinner than a pixel (sigma 0 at 30 degrees) misses all pixels but the central one: it changes nothing.
     """
     radius = size // 2
     y, x = np.mgrid[radius : -radius - 1 : -1, -radius : radius + 1].astype(float)  # y points up
     turn = np.deg2rad(angle)
     along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
     tiny = 1e-3  # pixels: narrower than any sampling
+    # exp(-700) is near the smallest number of fp64: the limit keeps the kernel free of underflow.
     exponent = (along / max(sigma_x, tiny)) ** 2 + (across / max(sigma_y, tiny)) ** 2
     kernel = np.exp(-0.5 * np.minimum(exponent, 1400))
     return kernel / kernel.sum()
 
 
-def motion_kernel(size: int, length: float, angle: float) -> Image:
-    """Line of ``length`` pixels through the centre (size, size), sum 1, spread bilinearly over the grid."""
+def motion_kernel(size: int, length: float, angle: float) -> Pixels:
+    """A line of ``length`` pixels through the centre of (size, size), sum 1, at ``angle`` degrees counter-clockwise."""
     radius = size // 2
     turn = np.deg2rad(angle)
-    places = np.linspace(-length / 2, length / 2, max(2 * int(np.ceil(8 * length)), 1) + 1)
+    # About 16 points per pixel of the line; each is shared out bilinearly between the four pixels around it. One row
+    # and one column more than needed: the last pixel, too, has a neighbour, whose weight is 0.
+    points = np.linspace(-length / 2, length / 2, max(2 * int(np.ceil(8 * length)), 1) + 1)
     kernel = np.zeros((size + 1, size + 1))
-    for x, y in zip(radius + places * np.cos(turn), radius - places * np.sin(turn), strict=True):
+    for x, y in zip(radius + points * np.cos(turn), radius - points * np.sin(turn), strict=True):
         column, row = int(np.floor(x)), int(np.floor(y))
         right, down = x - column, y - row
         kernel[row : row + 2, column : column + 2] += np.outer([1 - down, down], [1 - right, right])
@@ -221,8 +227,9 @@ def motion_kernel(size: int, length: float, angle: float) -> Image:
     return kernel / kernel.sum()
 
 
-def convolve(image: Image, kernel: Image) -> Image:
-    """Convolution per channel, borders mirrored without repeating the edge pixel."""
+def convolve(image: Pixels, kernel: Pixels) -> Pixels:
+    """Convolve each channel with ``kernel`` (K, K), borders mirrored without repeating the edge pixel."""
+    # OpenCV correlates; turning the kernel by 180 degrees makes that a convolution.
     blurred = cv2.filter2D(image, cv2.CV_64F, kernel[::-1, ::-1], borderType=cv2.BORDER_REFLECT_101)
     return np.asarray(blurred, np.float64)
 
@@ -231,35 +238,41 @@ def convolve(image: Image, kernel: Image) -> Image:
 
 
 def bicubic(image: np.ndarray, scale: int) -> np.ndarray:
-    """MATLAB's imresize(image, 1 / scale, "bicubic") of an 8-bit image.
+    """MATLAB's imresize(image, 1 / scale, "bicubic") of an 8-bit image (sH, sW, 3).
 
-    Keys' cubic (a = -0.5) widened by the scale, weights normalised, the edge pixel repeated in the mirrored border;
-    rows first, then columns, rounded and clipped to 8 bits after each.
+    Antialiased: Keys' cubic kernel (a = -0.5) is widened by the scale. The height is reduced first, then the width.
     """
+    # MATLAB keeps the 8-bit type between the two passes, so it rounds and clips after each, and the order matters.
     columns = _round(_resample(image.astype(float), *bicubic_taps(image.shape[0], scale)))
     rows = _round(_resample(columns.swapaxes(0, 1), *bicubic_taps(image.shape[1], scale)))
     return np.ascontiguousarray(rows.swapaxes(0, 1)).astype(np.uint8)
 
 
 @cache
-def bicubic_taps(length: int, scale: int) -> tuple[NDArray[np.intp], Image]:
+def bicubic_taps(length: int, scale: int) -> tuple[NDArray[np.intp], Pixels]:
     """Which input pixels make each output pixel, and with what weight: both (length / scale, T), T = 4 scale + 2."""
+    # Pixel i covers [i, i + 1) and has its centre at i + 1/2, in the input as in the output: output pixel j lies at
+    # (j + 1/2) scale - 1/2 when input pixels lie at 0, 1, 2, ...
     centres = (np.arange(length // scale) + 0.5) * scale - 0.5
-    places = np.floor(centres - 2 * scale).astype(int)[:, None] + np.arange(4 * scale + 2)
-    weights = cubic((centres[:, None] - places) / scale)
-    inside = places % (2 * length)  # a signal mirrored at both edges has the period 2 length
+    # The cubic kernel reaches 2 pixels to either side, widened 2 scale: at most 4 scale + 1 input pixels, and one more
+    # as the first is rounded down. Taps out of reach get weight 0.
+    taps = np.floor(centres - 2 * scale).astype(int)[:, None] + np.arange(4 * scale + 2)
+    weights = cubic((centres[:, None] - taps) / scale)
+    # Beyond the borders the image is mirrored, the edge pixel repeated (-1 -> 0, length -> length - 1). Mirrored at
+    # both edges it has the period 2 length, whose second half runs backwards.
+    inside = taps % (2 * length)
     return np.where(inside < length, inside, 2 * length - 1 - inside), weights / weights.sum(axis=1, keepdims=True)
 
 
-def _resample(image: Image, taps: NDArray[np.intp], weights: Image) -> Image:
-    """Weighted sums along the first axis: (L, W, 3), taps and weights (M, T) -> (M, W, 3)."""
+def _resample(image: Pixels, taps: NDArray[np.intp], weights: Pixels) -> Pixels:
+    """Take weighted sums along the first axis: (L, W, 3), taps and weights (M, T) -> (M, W, 3)."""
     total = np.zeros((len(taps), *image.shape[1:]))
     for tap, weight in zip(taps.T, weights.T, strict=True):
         total += weight[:, None, None] * image[tap]
     return total
 
 
-def cubic(x: Image) -> Image:
+def cubic(x: Pixels) -> Pixels:
     """Keys' cubic convolution kernel, a = -0.5 (Keys 1981)."""
     x = np.abs(x)
     near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
@@ -267,7 +280,8 @@ def cubic(x: Image) -> Image:
 
 
 def bilinear(image: np.ndarray, scale: int) -> np.ndarray:
-    """OpenCV's INTER_LINEAR, which the authors used: the 2 x 2 pixels nearest to the place, whatever the scale.
+    """OpenCV's INTER_LINEAR, which the authors used: the 2 x 2 pixels around each output pixel's centre, at any
+    scale.
 
     At scale 2 these are the whole block, so it equals :func:`area`; at 3 (one pixel exactly) and 4 it skips pixels.
     """
@@ -276,7 +290,7 @@ def bilinear(image: np.ndarray, scale: int) -> np.ndarray:
 
 
 def area(image: np.ndarray, scale: int) -> np.ndarray:
-    """Mean over blocks of scale x scale pixels, rounded."""
+    """The mean over each block of scale x scale pixels, rounded to 8 bits."""
     height, width = image.shape[0] // scale, image.shape[1] // scale
     blocks = image.reshape(height, scale, width, scale, 3).astype(float)
     return _round(blocks.mean(axis=(1, 3))).astype(np.uint8)
@@ -290,18 +304,19 @@ DOWNSAMPLING: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
 
 
 def downsample(image: np.ndarray, scale: int, kernel: str) -> np.ndarray:
-    """8-bit (sH, sW, 3) -> 8-bit (H, W, 3) by the named kernel of :data:`DOWNSAMPLING`.
+    """Reduce an 8-bit image (sH, sW, 3) to 8-bit (H, W, 3) by the named kernel of :data:`DOWNSAMPLING`.
 
     Raises:
-        ValueError: the kernel is unknown, or a side is no multiple of the scale.
+        InputError: the kernel is unknown.
+        ValueError: a side is no multiple of the scale.
     """
     if kernel not in DOWNSAMPLING:
-        raise ValueError(f"downsampling = {kernel!r} is not one of {', '.join(DOWNSAMPLING)}")
+        raise InputError(f"downsampling = {kernel!r} is not one of {', '.join(DOWNSAMPLING)}")
     if image.shape[0] % scale or image.shape[1] % scale:
         raise ValueError(f"an image of {image.shape[0]} x {image.shape[1]} pixels is no multiple of scale = {scale}")
     return DOWNSAMPLING[kernel](image, scale)
 
 
-def _round(levels: Image) -> Image:
-    """To whole levels 0 to 255, halves up."""
+def _round(levels: Pixels) -> Pixels:
+    """Clip and round to whole levels 0 to 255, halves up."""
     return np.floor(np.clip(levels, 0, 255) + 0.5)

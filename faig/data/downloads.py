@@ -16,10 +16,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from faig.base.memory import GIB
 from faig.base.params import settings
 from faig.base.progress import Progress
 
+GIB = 2**30
 CHUNK = 2**20  # bytes
 TIMEOUT = 60.0  # seconds without a byte
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)

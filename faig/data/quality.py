@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from faig.base.errors import InputError
+
 MAX_PSNR = 100.0
 """dB. Identical images, whose PSNR is infinite, get this value, and none gets more. To compare: 128 x 128 RGB images
 that differ by one grey level in one value have 95 dB."""
@@ -34,7 +36,8 @@ def psnr(sr: Tensor, hr: Tensor, border: int) -> Tensor:
     """Peak signal-to-noise ratio over RGB in dB, ``border`` pixels cut on each side: (N,), at most :data:`MAX_PSNR`.
 
     Raises:
-        ValueError: the shapes differ or are no RGB batch, the border leaves no pixel, or a value is not finite.
+        InputError: the border leaves no pixel, or a value is not finite.
+        ValueError: the shapes differ or are no RGB batch.
     """
     _check_pair(sr, hr, border, min_size=1)
     difference = to_levels(_cut(sr, border)) - to_levels(_cut(hr, border))
@@ -50,15 +53,18 @@ def ssim(sr: Tensor, hr: Tensor, border: int) -> Tensor:
     side first; only windows that lie wholly inside count, as in Wang's code and in scikit-image.
 
     Raises:
-        ValueError: as :func:`psnr`; also when less than one window is left.
+        InputError, ValueError: as :func:`psnr`; also when less than one window is left.
     """
     _check_pair(sr, hr, border, min_size=2 * SSIM_RADIUS + 1)
-    # Variances do not change when both are shifted; around 0 their differences of squares lose fewer digits.
+    # var(x) = E[x^2] - E[x]^2 loses digits where the mean is large. A shift leaves variances as they are, so the images
+    # are moved to lie around 0, and the means are moved back below.
     x, y = (to_8bit(_cut(images, border)) - 0.5 for images in (sr, hr))
+    # SSIM needs the sum of both variances only, so x^2 + y^2 is blurred at once. All four are (N, 3, H - 10, W - 10).
     mean_x, mean_y, mean_squares, mean_xy = _blur(torch.stack([x, y, x.square() + y.square(), x * y]))
-    variances = mean_squares - (mean_x.square() + mean_y.square())  # of x and of y, added
+    variances = mean_squares - (mean_x.square() + mean_y.square())  # var(x) + var(y)
     covariance = mean_xy - mean_x * mean_y
     mean_x, mean_y = mean_x + 0.5, mean_y + 0.5
+    # SSIM = luminance * structure, equation 13 of Wang et al. with the constants C1 and C2.
     luminance = (2 * mean_x * mean_y + SSIM_C1) / (mean_x.square() + mean_y.square() + SSIM_C1)
     structure = (2 * covariance + SSIM_C2) / (variances + SSIM_C2)
     return (luminance * structure).mean(dim=(1, 2, 3), dtype=torch.float64)
@@ -79,12 +85,13 @@ def gradient_map(gray: Tensor) -> Tensor:
 
 
 def gradient_distance(a: Tensor, b: Tensor) -> Tensor:
-    """The paper's measure of a function lost: MSE between the gradient maps of the gray images, times 1000: (N,), >= 0.
+    """The paper's measure of a lost function: MSE between the gradient maps of the gray images, times 1000: (N,), >= 0.
 
-    Whole images, without a cut border; gray values in [0, 1].
+    The images are compared whole, without a cut border; gray values in [0, 1].
 
     Raises:
-        ValueError: the shapes differ or are no RGB batch, or a value is not finite.
+        InputError: a value is not finite.
+        ValueError: the shapes differ or are no RGB batch.
     """
     _check_pair(a, b, border=0, min_size=1)
     difference = gradient_map(gray(to_8bit(a))) - gradient_map(gray(to_8bit(b)))
@@ -97,13 +104,14 @@ def _cut(images: Tensor, border: int) -> Tensor:
 
 
 def _blur(planes: Tensor) -> Tensor:
-    """Gaussian window over the last two axes, no padding: (..., H, W) -> (..., H - 10, W - 10)."""
+    """Weight with the Gaussian window over the last two axes, no padding: (..., H, W) -> (..., H - 10, W - 10)."""
     return _blur_axis(_blur_axis(planes, dim=-2), dim=-1)
 
 
 def _blur_axis(planes: Tensor, dim: int) -> Tensor:
     """One axis of :func:`_blur` as a sum of 11 shifted copies: on the CPU nine times as fast as ``conv2d``."""
     offsets = torch.arange(-SSIM_RADIUS, SSIM_RADIUS + 1, dtype=torch.float64)
+    # The softmax of -x^2 / (2 sigma^2) is the Gaussian, normalised to sum 1.
     weights = torch.softmax(-0.5 * (offsets / SSIM_SIGMA) ** 2, dim=0).tolist()
     length = planes.shape[dim] - 2 * SSIM_RADIUS
     blurred = planes.narrow(dim, 0, length) * weights[0]
@@ -120,10 +128,10 @@ def _check_pair(a: Tensor, b: Tensor, border: int, min_size: int) -> None:
         raise ValueError(f"expected floating-point images in [0, 1], got {a.dtype} and {b.dtype}: divide 8 bits by 255")
     size = min(a.shape[-2:])
     if border < 0 or size - 2 * border < min_size:
-        raise ValueError(
+        raise InputError(
             f"a border of {border} pixels leaves too little of {a.shape[-2]} x {a.shape[-1]} pixels: "
             f"the border must be 0 or more and leave at least {min_size} x {min_size}"
         )
     for images in (a, b):
         if not torch.isfinite(images).all():
-            raise ValueError("an image holds NaN or infinity: check the network that made it")
+            raise InputError("an image holds NaN or infinity: check the network that made it")

@@ -25,7 +25,7 @@ from faig.base.params import Count, NonNegative, settings
 from faig.data.crops import Batch
 from faig.data.tensors import detail
 from faig.experiments.evaluation import QUALITY, evaluate
-from faig.networks.models import LEAK, SRCNN, SRResNet
+from faig.networks.models import LEAK, Network
 from faig.networks.training import Objective, TrainingParams
 
 ONE, TWO = "one_branch", "two_branches"
@@ -54,7 +54,7 @@ class BranchesParams:
 class TwoBranchNetwork(nn.Module):
     """A restoration branch, modulated by a prediction branch of E channels that tells K classes apart."""
 
-    def __init__(self, restoration: nn.Module, num_classes: int, size: int) -> None:
+    def __init__(self, restoration: Network, num_classes: int, size: int) -> None:
         super().__init__()
         self.restoration = copy.deepcopy(restoration)
         self.encoder = nn.Sequential(
@@ -64,7 +64,7 @@ class TwoBranchNetwork(nn.Module):
             nn.LeakyReLU(LEAK),
         )
         self.classify = nn.Linear(size, num_classes)
-        blocks = modulated(self.restoration)
+        blocks = self.restoration.blocks()
         self.modulations = nn.ModuleList([nn.Linear(size, 2 * channels) for _, channels in blocks])
         for value in self.modulations.parameters():
             nn.init.zeros_(value)
@@ -77,7 +77,7 @@ class TwoBranchNetwork(nn.Module):
         """LR (N, 3, H, W) -> SR (N, 3, sH, sW) and the classes' logits (N, K)."""
         embedding = self.encoder(DETAIL_GAIN * detail(x)).mean(dim=(2, 3))
         hooks = []
-        for (block, _), layer in zip(modulated(self.restoration), self.modulations, strict=True):
+        for (block, _), layer in zip(self.restoration.blocks(), self.modulations, strict=True):
             gamma, beta = layer(embedding)[..., None, None].chunk(2, dim=1)
             hooks.append(block.register_forward_hook(_Modulation(gamma, beta)))
         try:
@@ -97,24 +97,7 @@ class _Modulation:
         return output + self.gamma * output + self.beta
 
 
-def modulated(network: nn.Module) -> list[tuple[nn.Module, int]]:
-    """The blocks whose output is modulated and their channels: residual blocks, or activations before upsampling."""
-    if isinstance(network, SRResNet):
-        return [(block, block.conv2.out_channels) for block in network.body]  # pyright: ignore
-    assert isinstance(network, SRCNN)
-    blocks: list[tuple[nn.Module, int]] = []
-    channels = 0
-    for module in network.features:
-        if isinstance(module, nn.PixelShuffle):
-            break
-        if isinstance(module, nn.Conv2d):
-            channels = module.out_channels
-        elif isinstance(module, nn.LeakyReLU):
-            blocks.append((module, channels))
-    return blocks
-
-
-def add_branch(one: nn.Module, num_classes: int, budget: float, seed: int) -> TwoBranchNetwork:
+def add_branch(one: Network, num_classes: int, budget: float, seed: int) -> TwoBranchNetwork:
     """``one`` with the largest second branch that adds at most the share ``budget`` of its parameters.
 
     ``seed`` draws the encoder and the classifier.
@@ -177,13 +160,13 @@ def measure(network: nn.Module, inputs: Mapping[str, Sequence[Batch]], compute: 
 
     def restore(lr: Tensor) -> Tensor:
         with compute.autocast():
-            return network(compute.place(lr)).float()
+            return network(compute.to_device(lr)).float()
 
     def named(sr: Tensor, batch: Batch) -> Tensor:
         if not isinstance(network, TwoBranchNetwork):
             return torch.full((len(batch.names),), NOTHING)
         with torch.no_grad(), compute.autocast():
-            return network.both(compute.place(batch.lr))[1].argmax(dim=1)
+            return network.both(compute.to_device(batch.lr))[1].argmax(dim=1)
 
     table = evaluate([([{}], restore)], inputs, {**QUALITY, "predicted": named})
     return table.assign(predicted=[classes[int(number)] if number >= 0 else "" for number in table["predicted"]])

@@ -83,13 +83,13 @@ def train_classifier(sampler: PatchSampler, params: ClassifierParams, compute: C
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Classifier(params.width, len(sampler.names))
-    compute.place_network(network)
+    compute.network_to_device(network)
     optimizer = torch.optim.Adam(network.parameters(), lr=params.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, params.iterations)
     for number in range(params.iterations):
         lr, _ = sampler.batch(number)
         with compute.autocast():
-            logits = network(compute.place(lr))
+            logits = network(compute.to_device(lr))
         loss = functional.cross_entropy(logits.float(), sampler.labels(number).to(compute.device))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -101,5 +101,5 @@ def train_classifier(sampler: PatchSampler, params: ClassifierParams, compute: C
 def classify(network: nn.Module, images: Sequence[Tensor], names: Sequence[str], compute: Compute) -> pd.DataFrame:
     """Log-probabilities of the classes ``names`` (K,), a row per image (1, 3, H, W)."""
     with torch.no_grad(), compute.autocast():
-        rows = [network(compute.place(image)).float().log_softmax(dim=1)[0].tolist() for image in images]
+        rows = [network(compute.to_device(image)).float().log_softmax(dim=1)[0].tolist() for image in images]
     return pd.DataFrame(rows, columns=list(names))

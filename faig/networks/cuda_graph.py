@@ -1,4 +1,4 @@
-"""A function of a batch as a CUDA graph: its kernels are started all at once instead of one by one.
+"""Run a function of a batch as a CUDA graph: its kernels are started all at once instead of one by one.
 
 The kernels of small networks on small patches take less time than starting them does (``graph`` in
 benchmarks/speed/results/training_cuda.json).
@@ -14,10 +14,10 @@ WARM_UP = 3
 
 
 class Recorded:
-    """``function`` on CUDA, its first calls as they are, the others from a recording.
+    """A function on CUDA whose first calls run as they are and whose later calls replay a recording.
 
     The function must do the same in every call, on batches of the same shapes, and neither read from the device nor
-    copy to it; what it changes in place stays where it is.
+    copy to it. Tensors that it changes in place (weights, the optimiser's state) must stay the same tensors.
     """
 
     def __init__(self, function: Callable[[tuple[Tensor, ...]], Tensor]) -> None:
@@ -27,7 +27,7 @@ class Recorded:
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, batch: tuple[Tensor, ...]) -> Tensor:
-        """What ``function`` returns of a batch on the device, as a copy."""
+        """Call the function with a batch on the device; returns a copy of its result."""
         self.num_calls += 1
         if self.num_calls <= WARM_UP:
             self.stream.wait_stream(torch.cuda.current_stream())
@@ -35,6 +35,7 @@ class Recorded:
                 result = self.function(batch)
             torch.cuda.current_stream().wait_stream(self.stream)
             return result.clone()
+        # A graph reads and writes fixed addresses: the batch is copied to where the recorded one lay.
         if self.graph is None:
             self.inputs = tuple(value.clone() for value in batch)
             self.graph = torch.cuda.CUDAGraph()

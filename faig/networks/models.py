@@ -11,43 +11,50 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor, nn
 from torch.nn import functional
 
+from faig.base.errors import InputError
 from faig.base.files import replacing
-from faig.base.params import ParamsError, Scale, check, settings
+from faig.base.params import ParamsError, Scale, settings, validate
 
 LEAK = 0.1  # negative slope of the leaky ReLU, both networks
 HEADER_KEY = "network"
+
+
+def _require_known(name: str) -> str:
+    if name not in NETWORKS:
+        raise ValueError(f"name = {name!r} is not one of {', '.join(NETWORKS)}")
+    return name
 
 
 @settings
 class NetworkParams:
     """Which network: ``name`` of :data:`NETWORKS`, ``width`` in channels, ``depth`` in blocks or convolutions."""
 
-    name: Literal["srresnet", "srcnn"]
+    name: Annotated[str, AfterValidator(_require_known)]
     width: Annotated[int, Field(ge=2, le=4096, multiple_of=2)]
     depth: Annotated[int, Field(ge=1, le=1000)]
 
 
 @settings
 class NetworkChoice(NetworkParams):
-    """Also where its weights come from: ``pretrained`` is a folder of published ones: published/none trains them."""
+    """A network and the source of its weights: ``pretrained`` is a folder of published ones, published/none trains."""
 
     pretrained: Path
 
     @property
     def params(self) -> NetworkParams:
-        """The network alone."""
+        """Which network, without the source of its weights."""
         return NetworkParams(name=self.name, width=self.width, depth=self.depth)
 
 
 @settings
 class NetworkSpec:
-    """Everything that rebuilds a network: its params and the scale."""
+    """All that is needed to rebuild a network without its weights: its params and the scale."""
 
     params: NetworkParams
     scale: Scale
@@ -75,14 +82,32 @@ class ResidualBlock(nn.Module):
         return x + self.conv2(functional.relu(self.conv1(x)))
 
 
-class SRResNet(nn.Module):
+class Network(nn.Module):
+    """What all networks of :data:`NETWORKS` have in common.
+
+    Each is built from (width, depth, scale); its ``forward`` takes LR (N, 3, H, W) in [0, 1] to SR (N, 3, sH, sW).
+    """
+
+    def __init__(self, width: int, depth: int, scale: int) -> None:
+        super().__init__()
+
+    def initialize(self) -> None:
+        """Draw the initial weights from torch's current generator: He initialisation, unless a network has its own."""
+        initialize_he(self, mode="fan_in")
+
+    def blocks(self) -> list[tuple[nn.Module, int]]:
+        """The modules whose output (N, C, H, W) a second branch modulates, in order, each with its channels C."""
+        raise NotImplementedError
+
+
+class SRResNet(Network):
     """SRResNet without batch norm (Ledig et al. 2017; Wang et al. 2018) over the bilinearly upsampled input.
 
     At width 64, depth 16, scale 2: 151,936 filters, as in the paper.
     """
 
     def __init__(self, width: int, depth: int, scale: int) -> None:
-        super().__init__()
+        super().__init__(width, depth, scale)
         self.scale = scale
         self.first = nn.Conv2d(3, width, 3, padding=1)
         self.body = nn.Sequential(*[ResidualBlock(width) for _ in range(depth)])
@@ -98,18 +123,22 @@ class SRResNet(nn.Module):
         return base + self.last(features)
 
     def initialize(self) -> None:
-        """Kaiming's weights, scaled so that the output starts close to bilinear upsampling.
+        """He initialisation, scaled down layer by layer so that the output starts close to bilinear upsampling.
 
         The authors (BasicSR's MSRResNet) take a tenth everywhere. Trained for minutes instead of days, such a network
         hardly learned to remove noise; with features as large as the image, masking separated degradations badly.
         """
-        initialize_kaiming(self, mode="fan_in")
+        initialize_he(self, mode="fan_in")
         factors = {"first": 0.3, "body": 0.1, "upsample": 0.3, "high": 0.3, "last": 1.0}
         for name, value in self.named_parameters():
             value.data.mul_(factors[name.split(".")[0]])
 
+    def blocks(self) -> list[tuple[nn.Module, int]]:
+        """The residual blocks."""
+        return [(block, self.first.out_channels) for block in self.body]
 
-class SRCNN(nn.Module):
+
+class SRCNN(Network):
     """The paper's SRCNN-style chain: convolutions and leaky ReLUs, no skip connection.
 
     Channels 3 - C/2 - C - ... - C (``depth`` convolutions C to C), upsampling, C, 3.
@@ -117,7 +146,7 @@ class SRCNN(nn.Module):
     """
 
     def __init__(self, width: int, depth: int, scale: int) -> None:
-        super().__init__()
+        super().__init__(width, depth, scale)
         channels = [3, width // 2, *[width] * (depth + 1)]
         layers: list[nn.Module] = []
         for before, after in pairwise(channels):
@@ -131,15 +160,29 @@ class SRCNN(nn.Module):
         return self.features(x)
 
     def initialize(self) -> None:
-        """Kaiming."""
-        initialize_kaiming(self, mode="fan_out")
+        """He initialisation that keeps the size of gradients, not of features, from layer to layer."""
+        initialize_he(self, mode="fan_out")
+
+    def blocks(self) -> list[tuple[nn.Module, int]]:
+        """The activations before the upsampling."""
+        blocks: list[tuple[nn.Module, int]] = []
+        for layer, activation in pairwise(self.features):
+            if isinstance(activation, nn.PixelShuffle):
+                break
+            if isinstance(layer, nn.Conv2d):
+                blocks.append((activation, layer.out_channels))
+        return blocks
 
 
-NETWORKS = {"srresnet": SRResNet, "srcnn": SRCNN}
+NETWORKS: dict[str, type[Network]] = {"srresnet": SRResNet, "srcnn": SRCNN}
+"""All networks by the name that params.yaml gives them."""
 
 
-def initialize_kaiming(network: nn.Module, *, mode: Literal["fan_in", "fan_out"]) -> None:
-    """Normal weights after He et al. 2015, zero biases, for every convolution, from torch's current generator."""
+def initialize_he(network: nn.Module, *, mode: Literal["fan_in", "fan_out"]) -> None:
+    """Draw normal weights after He et al. 2015 for every convolution, from torch's current generator; biases are 0.
+
+    ``fan_in`` keeps the size of features from layer to layer, ``fan_out`` that of gradients.
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
@@ -147,8 +190,8 @@ def initialize_kaiming(network: nn.Module, *, mode: Literal["fan_in", "fan_out"]
                 nn.init.zeros_(module.bias)
 
 
-def build_network(spec: NetworkSpec, seed: int = 0) -> nn.Module:
-    """The network of ``spec`` on the CPU, its initial weights drawn from ``seed`` alone."""
+def build_network(spec: NetworkSpec, seed: int = 0) -> Network:
+    """Build the network of ``spec`` on the CPU, its initial weights drawn from ``seed`` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _construct(spec)
@@ -157,50 +200,52 @@ def build_network(spec: NetworkSpec, seed: int = 0) -> nn.Module:
 
 
 def save_network(path: Path, spec: NetworkSpec, weights: Mapping[str, Tensor]) -> None:
-    """Write ``weights`` as safetensors (fp32, CPU) whose header holds ``spec``; atomic, equal bytes for equal weights.
+    """Write ``weights`` as safetensors (fp32, CPU) whose header holds ``spec``; atomically.
+
+    Equal weights give equal bytes.
 
     Raises:
-        ValueError: a weight is not finite, or the weights are not those of the network of ``spec``.
+        InputError: a weight is not finite, or the weights are not those of the network of ``spec``.
     """
     tensors = {name: value.detach().to("cpu", torch.float32).contiguous() for name, value in weights.items()}
     _check_shapes({name: value.shape for name, value in tensors.items()}, spec, where=str(path))
     for name, value in tensors.items():
         if not torch.isfinite(value).all():
-            raise ValueError(f"{path}: weights of {name} are not finite; nothing was written")
+            raise InputError(f"{path}: weights of {name} are not finite; nothing was written. Lower the learning rate")
     with replacing(path) as partial:
         partial.write_bytes(serialize(tensors, metadata={HEADER_KEY: json.dumps(asdict(spec), sort_keys=True)}))
 
 
-def load_network(path: Path) -> tuple[nn.Module, NetworkSpec]:
+def load_network(path: Path) -> tuple[Network, NetworkSpec]:
     """Rebuild a network from its weights file alone, on the CPU, in evaluation mode.
 
     Raises:
-        ValueError: the file is missing, is not safetensors, has no usable header, or its weights do not fit the header.
+        InputError: the file is missing, is not safetensors, has no usable header, or its weights do not fit the header.
     """
     if not path.is_file():
-        raise ValueError(f"{path} does not exist: run the stage that writes it first (`dvc repro`)")
+        raise InputError(f"{path} does not exist: run the stage that writes it first (`dvc repro`)")
     try:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get(HEADER_KEY, "null")
-            spec = check(HEADER_KEY, json.loads(header), NetworkSpec, source=f"{path}: header")
+            spec = validate(HEADER_KEY, json.loads(header), NetworkSpec, source=f"{path}: header")
             _check_shapes({name: file.get_slice(name).get_shape() for name in file.keys()}, spec, where=str(path))  # noqa: SIM118
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, json.JSONDecodeError, RecursionError, ParamsError) as error:
-        raise ValueError(f"{path} is not a weights file of this project: {error}") from error
+        raise InputError(f"{path} is not a weights file of this project: {error}") from error
     network = _skeleton(spec)
     network.load_state_dict(weights, assign=True)
     return network.eval(), spec
 
 
 def load_pretrained(path: Path, spec: NetworkSpec) -> dict[str, Tensor]:
-    """Weights of a file that must be those of the network of ``spec``.
+    """Load the weights of a file that must be those of the network of ``spec``.
 
     Raises:
-        ValueError: as :func:`load_network`, or they are another network's.
+        InputError: as :func:`load_network`, or they are another network's.
     """
     network, found = load_network(path)
     if found != spec:
-        raise ValueError(f"{path} is {_describe(found)}, but params.yaml asks for {_describe(spec)}")
+        raise InputError(f"{path} is {_describe(found)}, but params.yaml asks for {_describe(spec)}")
     return network.state_dict()
 
 
@@ -208,16 +253,16 @@ def _describe(spec: NetworkSpec) -> str:
     return f"{spec.params.name} of width {spec.params.width}, depth {spec.params.depth}, scale {spec.scale}"
 
 
-def _skeleton(spec: NetworkSpec) -> nn.Module:
-    """The network without memory for its weights.
+def _skeleton(spec: NetworkSpec) -> Network:
+    """Build the network on the device ``meta``, where weights have shapes but no memory.
 
-    They are not initialized: drawing normal numbers on this device imports torch's compiler, two seconds.
+    They are not initialized: drawing normal numbers on this device imports torch's compiler, which takes two seconds.
     """
     with torch.device("meta"):
         return _construct(spec)
 
 
-def _construct(spec: NetworkSpec) -> SRResNet | SRCNN:
+def _construct(spec: NetworkSpec) -> Network:
     return NETWORKS[spec.params.name](spec.params.width, spec.params.depth, spec.scale)
 
 
@@ -226,6 +271,6 @@ def _check_shapes(found: Mapping[str, Sequence[int]], spec: NetworkSpec, *, wher
     for name in sorted(expected.keys() | found.keys()):
         shape = tuple(found[name]) if name in found else None
         if shape != expected.get(name):
-            raise ValueError(
+            raise InputError(
                 f"{where}: weights of {name} have shape {shape}, but {_describe(spec)} needs {expected.get(name)}"
             )

@@ -1,7 +1,7 @@
 """Training on patches: L1 loss, Adam, averaged weights, and a learning rate given by the iteration.
 
-A run goes on from its last checkpoint and ends with the bytes of an undisturbed one: batch n depends on (seed, n).
-Several processes share each batch equally and average their gradients.
+A run that was interrupted is resumed from its last checkpoint and ends with the same bytes as one that was not: batch n
+depends on (seed, n) alone. Several processes share each batch equally and average their gradients.
 """
 
 import hashlib
@@ -25,6 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from faig.base.compute import Compute
+from faig.base.errors import InputError
 from faig.base.files import replacing
 from faig.base.params import Count, settings
 from faig.base.processes import ALONE, Group
@@ -35,7 +36,6 @@ from faig.data.patches import PatchSampler
 from faig.data.quality import psnr
 from faig.networks.cuda_graph import Recorded
 
-Weights = dict[str, Tensor]
 Objective = Callable[[nn.Module, Tensor, Tensor, Tensor, Compute], Tensor]
 """Network, LR (N, 3, h, w), HR (N, 3, H, W) and labels (N,) of a batch on the device, compute -> the loss, a scalar.
 
@@ -43,13 +43,16 @@ On CUDA it is recorded (:mod:`faig.networks.cuda_graph`): it must neither read f
 """
 
 CHECKPOINT = "state.safetensors"
-CURVE = ("iteration", "learning_rate", "train_l1", "validation_psnr")
-"""What a point of the training curve has."""
+CURVE = ("iteration", "learning_rate", "train_loss", "validation_psnr")
+"""Columns of the training curve; ``train_loss`` is the mean of the objective since the last point, PSNR in dB."""
 
 
 @settings
 class TrainingParams:
-    """Settings of one training run; sizes in HR pixels, intervals in iterations."""
+    """Settings of one training run; sizes in HR pixels, intervals in iterations.
+
+    ``warmup``: share of the iterations in which the learning rate rises to ``learning_rate``.
+    """
 
     iterations: Count
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
@@ -73,11 +76,12 @@ class TrainingParams:
 class TrainingState:
     """All that a run needs to go on: iteration, network, averaged weights, optimiser and the curve so far.
 
-    ``descend``: LR, HR and labels of a batch on the device -> the loss, a scalar, after the optimiser's step.
+    ``iteration``: how many are done. ``descend`` takes LR, HR and labels of a batch on the device, makes one step of
+    the optimiser and returns the loss before it, a scalar.
     """
 
     network: nn.Module
-    average: Weights
+    average: dict[str, Tensor]
     optimizer: torch.optim.Adam
     compute: Compute
     descend: Callable[[tuple[Tensor, ...]], Tensor]
@@ -86,7 +90,7 @@ class TrainingState:
 
 
 def learning_rate(iteration: int, params: TrainingParams) -> float:
-    """Rate of ``iteration`` (from 0): linear rise over the warm-up, then half a cosine down to 0."""
+    """Learning rate of ``iteration``, from 0: a linear warm-up to the given rate, then half a cosine down to 0."""
     rising = round(params.warmup * params.iterations)
     if iteration < rising:
         return params.learning_rate * (iteration + 1) / (rising + 1)
@@ -95,7 +99,7 @@ def learning_rate(iteration: int, params: TrainingParams) -> float:
 
 
 def l1(network: nn.Module, lr: Tensor, hr: Tensor, labels: Tensor, compute: Compute) -> Tensor:
-    """The mean absolute error over a batch, an :data:`Objective`."""
+    """Mean absolute error over a batch, the :data:`Objective` of restoration."""
     with compute.autocast():
         sr = network(lr)
     return functional.l1_loss(sr.float(), hr)
@@ -111,26 +115,25 @@ def train(
     description: str,
     objective: Objective = l1,
     group: Group = ALONE,
-) -> tuple[Weights, list[dict[str, float]]]:
+) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
     """Train ``network`` in place; every process of ``group`` must call this.
 
     Args:
         validate: network -> validation PSNR in dB; called with the averaged weights at each point of the curve.
-        checkpoint: folder of this run's checkpoint; must be unique to its settings and data. It stays: whoever calls
-            this deletes it when the results are safe.
+        checkpoint: folder of this run's checkpoint; must be unique to its settings and data. It is not deleted: the
+            caller does so once the results are written.
         description: what the progress line calls the run.
 
     Returns:
-        The averaged weights, and the curve: per point iteration, learning_rate, train_l1 (the mean of the objective),
-        validation_psnr.
+        The averaged weights on the CPU, and the curve: points with the keys :data:`CURVE`.
 
     Raises:
-        ValueError: the loss became NaN or infinite; the last good checkpoint is kept.
+        InputError: the loss or the weights became NaN or infinite; the last good checkpoint is kept.
     """
     state = start(network, params, compute, objective, group)
-    restore(state, checkpoint)
+    load_checkpoint(state, checkpoint)
     if group.sum(np.array([state.iteration])) != group.size * state.iteration:
-        raise ValueError(
+        raise InputError(
             f"the processes found different checkpoints in {checkpoint}: it must be a folder that all share"
         )
     shown = None if group.is_writer else StringIO()
@@ -140,10 +143,10 @@ def train(
             losses = [step(state, sampler, params) for _ in range(num_steps)]
             loss = group.sum(np.array([torch.stack(losses).mean().item()]))[0] / group.size
             state.curve.append(_point(state, float(loss), num_steps, params, validate, checkpoint))
-            progress.advance(num_steps, loss=state.curve[-1]["train_l1"], psnr=state.curve[-1]["validation_psnr"])
+            progress.advance(num_steps, loss=state.curve[-1]["train_loss"], psnr=state.curve[-1]["validation_psnr"])
             due = state.iteration % params.checkpoint_every == 0 or state.iteration == params.iterations
             if due and group.is_writer:
-                save(state, checkpoint)
+                save_checkpoint(state, checkpoint)
     return {name: value.cpu() for name, value in state.average.items()}, state.curve
 
 
@@ -160,13 +163,16 @@ def fit(
     description: str,
     objective: Objective = l1,
     group: Group = ALONE,
-) -> tuple[Weights, list[dict[str, float]], Path]:
+) -> tuple[dict[str, Tensor], list[dict[str, float]], Path]:
     """Train ``network`` on pairs of a mixture of degradations; the curve's validation PSNR is that of the test images.
 
     The first ``validation_images`` test images of each degradation are watched; nothing is chosen by them.
 
     Returns:
-        As :func:`train`, and the folder of the run's checkpoint, within ``checkpoints``.
+        Averaged weights and curve as of :func:`train`, and the folder of the run's checkpoint, within ``checkpoints``.
+
+    Raises:
+        InputError: as :func:`train`, or the patches cannot be drawn from the pairs.
     """
     sampler = PatchSampler(
         train_pairs, mixture, patch_size=params.patch_size, batch_size=params.batch_size, seed=seed, group=group
@@ -177,6 +183,7 @@ def fit(
     def validate(network: nn.Module) -> float:
         return float(np.mean([mean_psnr(network, images, compute) for images in watched]))
 
+    # The checkpoint's folder is named by all that the result depends on, so no run resumes from another's checkpoint.
     digests = [(pair.degradation, pair.digest()) for pair in (*train_pairs, *test_pairs)]
     used = [asdict(params), compute.describe(), group.size, dict(mixture), seed, digests]
     digest = hashlib.sha256(json.dumps(used, sort_keys=True).encode())
@@ -188,11 +195,11 @@ def fit(
 
 
 def mean_psnr(network: nn.Module, batches: Sequence[Batch], compute: Compute) -> float:
-    """Mean PSNR in dB over all images of the batches, borders of one scale cut."""
+    """Mean PSNR in dB over all images of the batches, as many border pixels cut as the scale is."""
     values = []
     with torch.no_grad(), compute.autocast():
         for batch in batches:
-            sr = network(compute.place(batch.lr)).float().cpu()
+            sr = network(compute.to_device(batch.lr)).float().cpu()
             values += psnr(sr, batch.hr, border=batch.scale).tolist()
     return float(np.mean(values))
 
@@ -200,8 +207,8 @@ def mean_psnr(network: nn.Module, batches: Sequence[Batch], compute: Compute) ->
 def start(
     network: nn.Module, params: TrainingParams, compute: Compute, objective: Objective = l1, group: Group = ALONE
 ) -> TrainingState:
-    """State before the first iteration; the network is moved to the device."""
-    network = compute.place_network(network)
+    """Set up the state before the first iteration; the network is moved to the device."""
+    network = compute.network_to_device(network)
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     on_cuda = compute.device.type == "cuda"
     rate = torch.tensor(params.learning_rate, device=compute.device) if on_cuda else params.learning_rate
@@ -222,18 +229,20 @@ def start(
 
 
 def step(state: TrainingState, sampler: PatchSampler, params: TrainingParams) -> Tensor:
-    """One iteration, in place; returns the loss, a scalar on the device."""
+    """Train for one iteration, in place; returns the loss before it, a scalar on the device."""
     for group in state.optimizer.param_groups:
         rate = learning_rate(state.iteration, params)
         if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
+            group["lr"].fill_(rate)  # in place: a recorded CUDA graph reads this very tensor
         else:
             group["lr"] = rate
-    lr, hr = (state.compute.place(images) for images in sampler.batch(state.iteration))
+    lr, hr = (state.compute.to_device(images) for images in sampler.batch(state.iteration))
     loss = state.descend((lr, hr, sampler.labels(state.iteration).to(state.compute.device)))
     state.iteration += 1
-    decay = min(params.ema_decay, state.iteration / (state.iteration + 9))  # little memory of the first weights
-    update = get_ema_multi_avg_fn(decay)  # average + (1 - decay) (value - average), few kernels for all of them
+    # average_n = d average_(n-1) + (1 - d) weights_n. With a constant d the average would hold on to the initial
+    # weights for about 1 / (1 - d) iterations; d = n / (n + 9) = 0.1, 0.18, ... in the beginning forgets them soon.
+    decay = min(params.ema_decay, state.iteration / (state.iteration + 9))
+    update = get_ema_multi_avg_fn(decay)  # all tensors in few kernels
     update(list(state.average.values()), list(state.network.state_dict().values()), None)
     return loss
 
@@ -246,15 +255,22 @@ def _point(
     validate: Callable[[nn.Module], float],
     checkpoint: Path,
 ) -> dict[str, float]:
+    """Validate the averaged weights; returns a point of the curve.
+
+    Raises:
+        InputError: the loss or a weight is not finite.
+    """
     finite = math.isfinite(loss) and all(bool(torch.isfinite(value).all()) for value in state.average.values())
     if not finite:
         kept = (
             f"the last good checkpoint is kept in {checkpoint}" if checkpoint.exists() else "there is no checkpoint yet"
         )
-        raise ValueError(
+        raise InputError(
             f"training diverged between iterations {state.iteration - num_steps + 1} and {state.iteration}: "
             f"loss or weights are not finite; {kept}. Lower learning_rate = {params.learning_rate}"
         )
+    # The network itself is validated with the averaged weights and then gets its own ones back: in place, so that
+    # optimiser and CUDA graph keep their tensors.
     current = {name: value.clone() for name, value in state.network.state_dict().items()}
     state.network.load_state_dict(state.average)
     quality = validate(state.network)
@@ -263,8 +279,8 @@ def _point(
     return dict(zip(CURVE, (state.iteration, rate, loss, quality), strict=True))
 
 
-def save(state: TrainingState, folder: Path) -> None:
-    """Write the checkpoint, atomically: weights, averages and Adam's moments as safetensors; the rest in its header."""
+def save_checkpoint(state: TrainingState, folder: Path) -> None:
+    """Write the checkpoint atomically: weights, averages and Adam's moments as safetensors; the rest in its header."""
     tensors = {f"average/{name}": value for name, value in state.average.items()}
     for name, value in state.network.named_parameters():
         tensors[f"weight/{name}"] = value.detach()
@@ -277,8 +293,8 @@ def save(state: TrainingState, folder: Path) -> None:
         )
 
 
-def restore(state: TrainingState, folder: Path) -> None:
-    """Take up the checkpoint in ``folder`` where there is one; an unreadable one is passed over with a warning."""
+def load_checkpoint(state: TrainingState, folder: Path) -> None:
+    """Set ``state`` to the checkpoint in ``folder``, if there is one; an unreadable one is left out with a warning."""
     path = folder / CHECKPOINT
     if not path.is_file():
         return
@@ -298,5 +314,6 @@ def restore(state: TrainingState, folder: Path) -> None:
         moments = {key: torch.empty_like(value) for key in ("exp_avg", "exp_avg_sq")}
         for key, moment in moments.items():
             moment.copy_(tensors[f"{key}/{name}"])
+        # Adam counts its steps, one per iteration, to correct the bias of its moments.
         count = torch.tensor(float(iteration), device=state.compute.device)
         state.optimizer.state[value] = {"step": count, **moments}

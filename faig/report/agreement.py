@@ -71,7 +71,7 @@ def agreement(
             ("same_count", counts, layers.sizes),
         ):
             samples = chance(first, second, sizes, num_draws=bootstrap.num_resamples, generator=generator)
-            high = percentile_interval(samples, level=bootstrap.confidence)[1]
+            high = percentile_interval(samples, confidence=bootstrap.confidence)[1]
             values |= {key: float(samples.mean()), f"{key}_high": high}
         values["other"] = {other: jaccard(own[name], filters) for other, filters in others.items() if other != name}
         results[name] = values

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 import pandas as pd
-from torch import nn
+from torch import Tensor, nn
 
 from faig.base.compute import Compute
 from faig.base.params import Seed, load_params
@@ -14,7 +14,7 @@ from faig.base.seeds import derive_seed
 from faig.data.pairs import Pair
 from faig.networks.models import NetworkSpec, load_pretrained
 from faig.networks.pretrained import find_weights
-from faig.networks.training import CURVE, TrainingParams, Weights, fit
+from faig.networks.training import CURVE, TrainingParams, fit
 from stages.shared.cli import checkpoint_folder, delete_afterwards
 
 
@@ -28,7 +28,7 @@ def fit_or_load(
     params: TrainingParams,
     compute: Compute,
     group: Group,
-) -> tuple[Weights, pd.DataFrame]:
+) -> tuple[dict[str, Tensor], pd.DataFrame]:
     """Weights and training curve, with what it was computed with in ``attrs``; of published weights: no points.
 
     Args:
