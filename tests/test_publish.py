@@ -136,6 +136,7 @@ stages:
 """
 
 
+@pytest.mark.slow
 def test_only_what_is_up_to_date_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     for name in ("source", "params.in", "a.in", "b.in"):
