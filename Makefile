@@ -6,14 +6,15 @@ STATE := .venv/.setup-state
 # The `python` in dvc.yaml's commands comes from PATH.
 IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup repro test preset plan clean clean-stale
+.PHONY: help setup repro argument test test-fast preset clean clean-stale
 .PRECIOUS: $(STATE)
 
 help:
-	@echo "make repro               run the pipeline: what is out of date, nothing else"
-	@echo "make test                ruff, pyright and pytest"
-	@echo "make preset NAME=smoke   write a preset of presets/ into params.yaml; NAME=default goes back"
-	@echo "make plan                how long a run from scratch takes here, and what it needs"
+	@echo "make repro               run the mission's pipeline: what is out of date, nothing else"
+	@echo "make argument            run it and the rest of the argument"
+	@echo "make test                ruff, pyright, lint-imports and pytest: some minutes"
+	@echo "make test-fast           the same without the tests marked slow: a minute"
+	@echo "make preset NAME=smoke   write a preset of presets/ into params.yaml; git restore params.yaml goes back"
 	@echo "make setup               make or update .venv (the others do so by themselves)"
 	@echo "make clean-stale         remove results of targets and degradations that params.yaml no longer names"
 	@echo "make clean               remove .venv and tool caches; data, results and DVC's cache stay"
@@ -28,26 +29,24 @@ ifneq ($(shell .venv/bin/python -c '' 2>/dev/null && cat $(STATE) 2>/dev/null),$
 .PHONY: $(STATE)
 endif
 
-repro: setup
+repro argument: setup
 	@git rev-parse --is-inside-work-tree >/dev/null || { echo "This folder is not a git repository (a downloaded archive?)," \
 		"and DVC needs one. Clone the project, or run here: git init && git add -A && git commit -m start" >&2; exit 1; }
-	@$(IN_VENV) dvc repro || { $(IN_VENV) python -m tools.mend && $(IN_VENV) dvc repro; }
+	@$(IN_VENV) dvc repro $(if $(filter argument,$@),-P)
 
-test: setup
+test test-fast: setup
 	$(IN_VENV) ruff check .
 	$(IN_VENV) ruff format --check .
 	$(IN_VENV) pyright
-	$(IN_VENV) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(IN_VENV) lint-imports
+	$(IN_VENV) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(filter test-fast,$@),-m "not slow")
 
 preset: setup
-	@$(IN_VENV) python -m presets.apply $(NAME)
-
-plan: setup
-	@$(IN_VENV) python -m tools.plan
+	@$(IN_VENV) python -m tools.preset $(NAME)
 
 clean-stale: setup
 	@$(IN_VENV) python -m tools.clean_stale
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache *.egg-info
-	find faig stages presets tests -name __pycache__ -prune -exec rm -rf {} +
+	find faig stages tools benchmarks tests -name __pycache__ -prune -exec rm -rf {} +

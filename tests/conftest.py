@@ -1,6 +1,7 @@
 """What several test files share: tiny networks, weights and images, and the list of the project's files."""
 
 import subprocess
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from faig.attribution.path import PathModel
 from faig.base.compute import Compute
 from faig.networks.models import NetworkParams, NetworkSpec, build_network
+from tools.preset import load, merge, round_trip
 
 ROOT = Path(__file__).parents[1]
 CPU = Compute(device=torch.device("cpu"), precision="fp32")
@@ -29,6 +31,14 @@ def project_files() -> list[Path]:
     command = ["git", "ls-files", "-z", "-co", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def overlay(params: str, changes: str) -> str:
+    """The YAML text ``params`` with the values of the YAML text ``changes``, as presets are written into it."""
+    values, written = load(params, "params"), StringIO()
+    list(merge(values, load(changes, "changes")))
+    round_trip().dump(values, written)
+    return written.getvalue()
 
 
 @pytest.fixture

@@ -7,14 +7,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import ROOT, project_files
+from dvc.dependency import ParamsDependency
+from dvc.repo import Repo
+from networkx import ancestors
 
-ALWAYS = {"survey"}
+from faig.base.params import read_params
+
+ALWAYS = {name for name, body in read_params(ROOT / "dvc.yaml")["stages"].items() if body.get("always_changed")}
 """What runs every time."""
 IDENTITY = {f"GIT_{role}_{key}": "test@example.org" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
 
@@ -30,18 +36,6 @@ class Project:
 
     def run(self, *command: str) -> str:
         """Run a command in the clone; returns what it printed."""
-        status, output = self.attempt(*command)
-        assert status == 0, f"{' '.join(command)} failed:\n{output[-4000:]}"
-        return output
-
-    def fail(self, *command: str) -> str:
-        """Run a command that must fail; returns what it printed."""
-        status, output = self.attempt(*command)
-        assert status != 0, f"{' '.join(command)} did not fail:\n{output[-4000:]}"
-        return output
-
-    def attempt(self, *command: str) -> tuple[int, str]:
-        """Run a command in the clone; returns its exit status and what it printed."""
         result = subprocess.run(
             command,
             cwd=self.folder,
@@ -53,7 +47,8 @@ class Project:
             timeout=600,
             check=False,
         )
-        return result.returncode, result.stdout
+        assert result.returncode == 0, f"{' '.join(command)} failed:\n{result.stdout[-4000:]}"
+        return result.stdout
 
     def dvc(self, chapter: str, *arguments: str) -> None:
         """Run dvc and note the stages whose commands it ran."""
@@ -103,7 +98,7 @@ def smoke_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     for generated in ("data", "metrics", "plots", "dvc.lock"):  # of the user's own runs
         path = project.folder / generated
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    project.run(sys.executable, "-m", "presets.apply", "smoke")
+    project.run(sys.executable, "-m", "tools.preset", "smoke")
     return project
 
 
@@ -111,6 +106,22 @@ def commit(project: Project) -> None:
     """Put all that the clone holds under git."""
     project.run("git", "add", "-A")
     project.run("git", "commit", "-q", "-m", "smoke")
+
+
+def stages(project: Project) -> dict[str, set[str]]:
+    """The keys of params.yaml that each stage lists, by the stage's name."""
+    with chdir(project.folder), Repo() as repo:
+        return {
+            stage.addressing: {key for dep in stage.deps if isinstance(dep, ParamsDependency) for key in dep.params}
+            for stage in repo.index.graph
+        }
+
+
+def dependents(project: Project, *names: str) -> set[str]:
+    """The stages that depend on some, directly or not."""
+    with chdir(project.folder), Repo() as repo:
+        graph = repo.index.graph  # from each stage to those that it depends on
+        return {each.addressing for stage in graph if stage.addressing in names for each in ancestors(graph, stage)}
 
 
 def expand(targets: Iterable[str], *stages: str) -> set[str]:

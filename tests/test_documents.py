@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
+from presets.apply import apply_preset
 from ruamel.yaml import YAML
 
 from faig.data.images import read_image, write_png
-from presets.apply import apply_preset
 from tools import reference
 from tools.documents import DOCUMENTS
 from tools.tables import judged, render, share, table

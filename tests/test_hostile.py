@@ -1,6 +1,5 @@
 """Files from strangers: refused by name within seconds, and no code in them is run."""
 
-import ast
 import io
 import json
 import pickle
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
 
 from faig.base.params import read_params
 from faig.base.resuming import Store
@@ -108,15 +106,3 @@ def test_a_hostile_part_of_an_earlier_run_is_computed_anew(tmp_path: Path, monke
         Path("a.npz").write_bytes(content)
         assert Store(Path()).get("a", lambda: {"scores": np.ones(1)})["scores"].tolist() == [1]
     assert not Path("exploded").exists()
-
-
-@pytest.mark.parametrize("path", sorted((*ROOT.glob("faig/*.py"), *ROOT.glob("stages/*.py"), *ROOT.glob("tools/*.py"))))
-def test_nothing_is_unpickled_or_evaluated(path: Path):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert not {name.split(".")[0] for name in imported} & {"pickle", "marshal", "shelve", "dill", "joblib", "yaml"}
-    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    assert not called & {"eval", "exec", "torch.load", "pd.read_pickle", "__import__"}
-    words = {keyword.arg for node in ast.walk(tree) if isinstance(node, ast.Call) for keyword in node.keywords}
-    assert "shell" not in words

@@ -20,6 +20,7 @@ from tools.tables import read_yaml
 GOLDEN = sorted((ROOT / "tests/golden").glob("*.npz"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_the_engine_agrees_with_the_authors_procedure(path: Path):
     """Of the top 1 %, 99 %: with 12 nodes the same filters as with 8."""

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 COMMITTED = read_params(ROOT / "params.yaml")
 DVC = read_params(ROOT / "dvc.yaml")["stages"]
 STAGES: dict[str, dict[str, Any]] = {name: body.get("do", body) for name, body in DVC.items()}
-MODULES = sorted(path for package in ("faig", "stages", "presets", "tools") for path in (ROOT / package).rglob("*.py"))
+MODULES = sorted(path for package in ("faig", "stages", "tools") for path in (ROOT / package).rglob("*.py"))
 
 
 @cache
@@ -186,7 +186,7 @@ def test_no_two_stages_write_one_path():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "faig").rglob("*.py")), ids=lambda path: path.stem)
 def test_faig_knows_neither_stages_nor_the_command_line_nor_params_yaml(path: Path):
-    assert not {name.split(".")[0] for name in imported_names(path)} & {"stages", "presets", "click", "dvc", "argparse"}
+    assert not {name.split(".")[0] for name in imported_names(path)} & {"stages", "click", "dvc", "argparse"}
     if path.stem != "params":
         used = {node.id for node in ast.walk(tree(path)) if isinstance(node, ast.Name)}
         assert not used & {"read_params", "load_params", "open"}
@@ -196,11 +196,6 @@ def test_faig_knows_neither_stages_nor_the_command_line_nor_params_yaml(path: Pa
 def test_a_stage_imports_no_other_stage(path: Path):
     others = {other for other in own_imports(path) if other.relative_to(ROOT).parts[0] == "stages"}
     assert {other.parent.name for other in others} <= {"shared"}
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}.{path.stem}")
-def test_a_module_says_what_it_is_for(path: Path):
-    assert ast.get_docstring(tree(path))
 
 
 def test_importing_a_package_changes_no_result():
@@ -223,23 +218,14 @@ def test_preparing_images_needs_no_torch():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}.{path.stem}")
-def test_no_random_state_is_global(path: Path):
-    assert "random" not in set(imported_names(path))
-    text = path.read_text(encoding="utf-8")
-    assert set(re.findall(r"np\.random\.(\w+)", text)) <= {"default_rng", "Generator", "SeedSequence"}
-    assert "cuda.manual_seed" not in text
-    forked = [node for node in ast.walk(tree(path)) if isinstance(node, ast.With) and "fork_rng" in ast.unparse(node)]
-    inside = sum(ast.unparse(node).count("manual_seed") for node in forked)
-    assert text.count("manual_seed") == inside
-
-
 def test_no_file_names_a_path_of_one_machine():
     """But for the usual shebang and device paths."""
     roots = "|".join(["home", "Users", "work", "root", "mnt", "scratch"])
     pattern = re.compile(rf"(?<![\w.$}}/:-])/(?:{roots})/\w|[A-Z]:\\\\\w".encode())
-    found = [str(path.relative_to(ROOT)) for path in project_files() if pattern.search(path.read_bytes())]
-    assert found == []
+    parts = [b":\\\\", *(f"/{root}/".encode() for root in roots.split("|"))]  # found faster, in files of many megabytes
+    for path in project_files():
+        content = path.read_bytes()
+        assert not (any(part in content for part in parts) and pattern.search(content)), path
 
 
 # params.yaml as a whole
@@ -366,14 +352,6 @@ def test_a_degradation_downsamples_exactly_once():
     for operations in ([], ["downsample", "downsample"], [{"jpeg": {"quality": 20}}]):
         message = error_of(degradations__blur=operations)
         assert message == "params.yaml: degradations.blur must name downsample exactly once"
-
-
-@pytest.mark.parametrize("name", ["smoke", "paper", "default"])
-def test_presets_fit(name: str):
-    apply = importlib.import_module("presets.apply")
-    text = apply.apply_preset(name, (ROOT / "params.yaml").read_text(encoding="utf-8"))
-    values = importlib.import_module("ruamel.yaml").YAML(typ="safe", pure=True).load(text)
-    validate("", values, PipelineParams, source=name)
 
 
 def test_the_levels_of_severity_must_be_those_of_a_degradation():

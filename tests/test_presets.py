@@ -1,193 +1,204 @@
-import subprocess
+"""Laws of presets: they change the values that they name and not a byte besides."""
+
+import re
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
+from conftest import ROOT, overlay
 from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
-from faig.base.params import validate
+from faig.base.errors import InputError
+from faig.base.params import check
 from faig.pipeline import PipelineParams
-from presets.apply import DEFAULT, FOLDER, apply_preset, find_removals, main, overlay, preset_names
+from tools import preset
+from tools.preset import FOLDER, apply_preset, main, preset_names, read_preset
 
-ROOT = Path(__file__).parents[1]
-PRESETS = [name for name in preset_names() if name != DEFAULT]
+TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
 
 
-def load(text: str) -> dict:
+@cache
+def load(text: str) -> Any:
     return YAML(typ="safe", pure=True).load(text)
 
 
-def leaves(values: dict, prefix: str = "") -> dict:
+@cache
+def applied(name: str) -> tuple[str, list[str]]:
+    """Text and changed values of params.yaml with a preset."""
+    return apply_preset(name, TEXT)
+
+
+def merged(params: dict, changes: dict) -> dict:
+    """The law of merging, on plain dicts."""
+    both = {key: merged(params[key], changes[key]) for key in params.keys() & changes.keys() if has_keys(changes[key])}
+    return params | changes | both
+
+
+def has_keys(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def expected(name: str) -> dict:
+    """The values of a preset and of those that it extends."""
+    values = load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    own = {key: value for key, value in values.items() if key != "extends"}
+    return merged(expected(values["extends"]), own) if "extends" in values else own
+
+
+def leaves(values: dict, prefix: str = "") -> dict[str, Any]:
     flat = {}
     for key, value in values.items():
-        flat |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        flat |= leaves(value, f"{prefix}{key}.") if has_keys(value) else {f"{prefix}{key}": value}
     return flat
 
 
-def working() -> str:
-    return (ROOT / "params.yaml").read_bytes().decode()
+def comments(text: str) -> list[str]:
+    return re.findall(r"(?:^|(?<= ))#.*", text, re.MULTILINE)
 
 
-@pytest.fixture(scope="module")
-def default() -> str:
-    return apply_preset(DEFAULT, working())
-
-
-def test_presets_of_the_readme_exist():
-    assert {"default", "paper", "smoke"} <= set(preset_names())
-
-
-def test_params_as_committed_stand_at_the_default():
-    # params.yaml may stand at another preset or hold a user's own values for now: then the committed one counts.
-    committed = subprocess.run(["git", "show", "HEAD:./params.yaml"], cwd=ROOT, capture_output=True, check=False)
-    texts = [working(), *([committed.stdout.decode()] if committed.returncode == 0 else [])]
-    assert any(apply_preset(DEFAULT, text) == text for text in texts), "presets/default.yaml must follow params.yaml"
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_going_back_restores_every_byte(default: str, name: str):
-    applied = apply_preset(name, default)
-    assert applied != default
-    assert apply_preset(DEFAULT, applied) == default
+def test_reading_and_writing_gives_the_bytes_back():
+    assert overlay(TEXT, "{}") == TEXT
 
 
 @pytest.mark.parametrize("name", preset_names())
-def test_pipeline_accepts_the_preset(default: str, name: str):
-    validate("", load(apply_preset(name, default)), PipelineParams, source=name)
+def test_the_pipeline_accepts_the_preset(name: str):
+    check("", load(applied(name)[0]), PipelineParams, source=name)
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_exactly_the_values_of_the_preset_change(default: str, name: str):
-    before, after = leaves(load(default)), leaves(load(apply_preset(name, default)))
-    wanted = leaves(load((FOLDER / f"{name}.yaml").read_text()))
-    assert after == before | wanted
-    needless = [key for key, value in wanted.items() if key in before and before[key] == value]
-    assert not needless, f"{name}.yaml repeats default values"
+@pytest.mark.parametrize("name", preset_names())
+def test_exactly_the_values_of_the_preset_change(name: str):
+    before, wanted = load(TEXT), expected(name)
+    text, changed = applied(name)
+    assert load(text) == merged(before, wanted)
+    assert len(changed) <= len(leaves(wanted))
+    assert apply_preset(name, text) == (text, [])
 
 
-def test_default_holds_what_presets_change_and_no_more(default: str):
-    keys = {name: set(leaves(load((FOLDER / f"{name}.yaml").read_text()))) for name in preset_names()}
-    assert keys[DEFAULT] == set().union(*(keys[name] for name in PRESETS)) & set(leaves(load(default)))
+@pytest.mark.parametrize("name", preset_names())
+def test_a_preset_repeats_no_value_that_holds_without_it(name: str):
+    own = load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    without = leaves(merged(load(TEXT), expected(own["extends"]) if "extends" in own else {}))
+    assert [key for key, value in leaves(own).items() if key in without and without[key] == value] == []
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_comments_and_other_lines_stay(default: str, name: str):
-    def kept(text: str) -> list[tuple[str, str]]:
-        return [(line.partition(":")[0], line.partition(" # ")[2]) for line in text.splitlines()]
-
-    old, new = kept(default), kept(apply_preset(name, default))
-    rest = iter(new)
-    assert all(line in rest for line in old), "lines of params.yaml are lost or in another order"
-    has_additions = set(leaves(load((FOLDER / f"{name}.yaml").read_text()))) - set(leaves(load(default)))
-    assert len(old) == len(new) or has_additions
-
-
-def test_no_preset_leaves_traces_in_the_next(default: str):
-    assert apply_preset("smoke", apply_preset("paper", default)) == apply_preset("smoke", default)
+@pytest.mark.parametrize("name", preset_names())
+def test_comments_and_lines_that_hold_no_value_of_the_preset_stay(name: str):
+    text = applied(name)[0]
+    rest = iter(comments(text))
+    assert all(comment in rest for comment in comments(TEXT)), "comments are lost or in another order"
+    keys = {part for key in leaves(expected(name)) for part in key.split(".")}
+    rest = iter(text.splitlines())
+    for line in TEXT.splitlines():
+        assert line.split(":")[0].strip() in keys or line in rest, f"{line!r} is lost or in another place"
 
 
-def test_values_that_no_preset_touches_stay(default: str):
-    own = default.replace("seed: 0", "seed: 7")
-    assert load(apply_preset("smoke", own))["seed"] == 7
+def test_values_that_the_preset_does_not_name_stay():
+    own = TEXT.replace("seed: 0", "seed: 7")
+    assert load(apply_preset("smoke", own)[0])["seed"] == 7
 
 
-def test_overlay_replaces_scalars_lists_and_mappings_on_one_line():
+@cache
+def as_dvc_writes(path: Path) -> str:
+    """The text of params.yaml after ``dvc exp run -S seed=7``."""
+    path.write_text(TEXT, encoding="utf-8")
+    apply_overrides(path, ["seed=7"])
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_apply_to_params_as_dvc_writes_them(tmp_path: Path, name: str):
+    """``dvc exp run -S`` writes lists in brackets as blocks."""
+    written = as_dvc_writes(tmp_path / "params.yaml")
+    assert written != TEXT.replace("seed: 0", "seed: 7")
+    text = apply_preset(name, written)[0]
+    assert set(comments(written)) <= set(comments(text))
+    assert load(text) == load(applied(name)[0]) | {"seed": 7}
+
+
+def test_scalars_lists_and_mappings_are_replaced_where_they_stand():
     params = "a: 1 # one\nb:\n  c: [1, 2] # list\n  d: {e: 1}\n  f: null\n# end\n"
     changes = "b: {c: [3], d: null, f: {g: 2.0e-4}}\na: 'x'\n"
-    assert overlay(params, changes, source="s") == (
-        "a: 'x' # one\nb:\n  c: [3] # list\n  d: null\n  f: {g: 2.0e-4}\n# end\n"
-    )
+    wanted = "a: x # one\nb:\n  c: [3]    # list\n  d: null\n  f: {g: 2.0e-4}\n# end\n"
+    assert overlay(params, changes) == wanted
 
 
-def test_what_a_preset_adds_goes_into_its_mapping_and_comes_out_again():
-    params = "a:\n  # of b\n  b: {c: 1} # one\n# end\nd: 2\n"
-    changes = "a:\n  b: {e: [2]}\n  f:\n    - g # two\n"
-    added = "a:\n  # of b\n  f:\n    - g # two\n  b: {c: 1, e: [2]} # one\n# end\nd: 2\n"
-    assert overlay(params, changes, source="s") == added
-    edits = list(find_removals(added, "a: {b: {c: 1}}", changes, source="s"))
-    assert [edit.key for edit in edits] == ["a.f", "a.b.e"]
-    for edit in reversed(edits):
-        added = added[: edit.start] + edit.new + added[edit.end :]
-    assert added == params
+def test_what_a_preset_adds_goes_into_its_mapping():
+    """First in a mapping in lines of its own, whose last entry carries the comment in front of the next one."""
+    params = "a:\n  b: {c: 1} # one\n# end\nd: 2\n"
+    changes = "a:\n  b: {e: [2]}\n  f:\n    - g # two\n  h: 3\n"
+    assert overlay(params, changes) == "a:\n  f:\n    - g # two\n  h: 3\n  b: {c: 1, e: [2]} # one\n# end\nd: 2\n"
 
 
-def test_overlay_replaces_blocks_by_values_in_brackets():
-    params = "a:\n  - 1\n  - b: 2 # two\n# end\nc:\n  d: 1\n"
-    assert overlay(params, "a: [3]\nc: {e: [4]}", source="s") == "a: [3] # two\n# end\nc:\n  e: [4]\n  d: 1\n"
-    assert overlay("a:\n  b: 1\n", "a: null", source="s") == "a: null\n"
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of presets."""
+    monkeypatch.setattr(preset, "FOLDER", tmp_path)
+    return tmp_path
 
 
-@pytest.mark.parametrize("name", preset_names())
-def test_presets_apply_to_params_as_dvc_writes_them(tmp_path: Path, default: str, name: str):
-    """``dvc exp run -S`` writes lists in brackets as blocks."""
-    path = tmp_path / "params.yaml"
-    path.write_text(default, encoding="utf-8")
-    apply_overrides(path, ["seed=7"])
-    written = path.read_text(encoding="utf-8")
-    assert written != default.replace("seed: 0", "seed: 7")
-    for text in (apply_preset(name, written), apply_preset(name, apply_preset("degradations", written))):
-        assert load(text) == load(apply_preset(name, default)) | {"seed": 7}
-
-
-def test_overlay_keeps_windows_line_ends():
-    assert overlay("a: 1 # é\r\nb: 2\r\n", "b: 3", source="s") == "a: 1 # é\r\nb: 3\r\n"
+def test_a_preset_holds_what_it_extends_but_for_its_own_values(folder: Path):
+    (folder / "a.yaml").write_text("x: {y: 1, z: 2}\nv: [1]\n")
+    (folder / "b.yaml").write_text("extends: a\nx: {z: 3}\n")
+    (folder / "c.yaml").write_text("extends: b\nv: [2]\n")
+    assert read_preset("c") == {"x": {"y": 1, "z": 3}, "v": [2]}
 
 
 @pytest.mark.parametrize(
-    ("params", "changes", "message"),
+    ("text", "message"),
     [
-        ("a: {b: 1}", "c: 2", r"s\.yaml: c is not a key of params\.yaml"),
-        ("a:\n  b: 1", "a:\n    c: 1", r"s\.yaml: a\.c must be indented as in params\.yaml"),
-        ("a: [1]", "a:\n  - 2", r"s\.yaml: a must be written as"),
-        ("a: 1", "a: [", r"s\.yaml is not valid YAML"),
-        ("a: [", "a: 1", r"params\.yaml is not valid YAML"),
-        ("a: 1", "", r"s\.yaml must hold a mapping"),
-        ("- 1", "a: 1", r"params\.yaml must hold a mapping"),
-        ("a: 1", "a: &x [1]\nb: *x", r"s\.yaml: b is not a key"),
+        ("extends: b", "there is no preset b; known are a"),
+        ("a: [", r"presets/a\.yaml is not valid YAML"),
+        ("", r"presets/a\.yaml must hold a mapping"),
+        ("- 1", r"presets/a\.yaml must hold a mapping"),
     ],
 )
-def test_errors_say_what_is_wrong_and_where(params: str, changes: str, message: str):
-    with pytest.raises(ValueError, match=message):
-        overlay(params, changes, source="s.yaml")
+def test_a_preset_that_cannot_be_used_says_why(folder: Path, text: str, message: str):
+    (folder / "a.yaml").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_preset("a")
 
 
-def test_command_writes_params_and_tells_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, default: str):
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str, text: str | None = TEXT) -> Result:
+    """Run the command in a folder with params.yaml, where there is a text for it."""
     monkeypatch.chdir(tmp_path)
-    path = tmp_path / "params.yaml"
-    path.write_bytes(default.encode())
-    result = CliRunner().invoke(main, ["smoke"])
+    if text is not None:
+        Path("params.yaml").write_text(text, encoding="utf-8")
+    return CliRunner().invoke(main, arguments)
+
+
+def test_the_command_writes_params_and_says_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    result = run(tmp_path, monkeypatch, "smoke")
     assert result.exit_code == 0, result.output
-    assert path.read_bytes().decode() == apply_preset("smoke", default)
-    assert "network.width: " in result.output
+    text, changed = applied("smoke")
+    assert Path("params.yaml").read_text(encoding="utf-8") == text
+    assert result.output.splitlines()[:-1] == changed
+    assert "git restore params.yaml" in result.output
     assert [entry.name for entry in tmp_path.iterdir()] == ["params.yaml"]
-    assert "0 values changed" in CliRunner().invoke(main, ["smoke"]).output
 
 
 @pytest.mark.parametrize("arguments", [["no_such"], []])
-def test_unknown_preset_lists_the_known_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]):
-    monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(main, arguments)
+def test_an_unknown_preset_lists_the_known_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]):
+    result = run(tmp_path, monkeypatch, *arguments)
     assert result.exit_code != 0
     assert all(name in result.output for name in preset_names())
 
 
-def test_params_missing_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(main, ["smoke"])
+@pytest.mark.parametrize("text", [None, "a: ["])
+def test_params_that_cannot_be_read_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None):
+    result = run(tmp_path, monkeypatch, "smoke", text=text)
     assert result.exit_code == 1
     assert result.output.startswith("Error: ")
     assert "params.yaml" in result.output
 
 
-def test_interrupted_writing_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, default: str):
+def test_an_interrupted_writing_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "params.yaml"
-    path.write_bytes(default.encode())
     monkeypatch.setattr(Path, "replace", interrupted)
-    assert CliRunner().invoke(main, ["smoke"]).exit_code == 1
-    assert path.read_bytes().decode() == default
+    assert run(tmp_path, monkeypatch, "smoke").exit_code == 1
+    assert Path("params.yaml").read_text(encoding="utf-8") == TEXT
     assert [entry.name for entry in tmp_path.iterdir()] == ["params.yaml"]

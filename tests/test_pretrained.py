@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from presets.apply import overlay
 
 from faig.data.images import write_png
 from faig.data.pairs import list_pairs, write_entries
 from faig.networks.models import NetworkParams, NetworkSpec, build_network, load_pretrained, save_network
 from faig.networks.pretrained import SUMS, find_weights, published_digests, verify_weights
 from faig.networks.training import CURVE
-from presets.apply import overlay
 from stages.check import main as check
 from stages.finetune import main as finetune
 from stages.train_baseline import main as train_baseline

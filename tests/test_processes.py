@@ -99,6 +99,7 @@ def run(launcher: list[str], output: Path, mode: str, text: str = SCRIPT) -> sub
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
 
+@pytest.mark.slow
 def test_two_processes_score_as_one_does(tmp_path):
     one, two = tmp_path / "one.npz", tmp_path / "two.npz"
     for launcher, output in (([sys.executable], one), (TORCHRUN, two)):
@@ -109,6 +110,7 @@ def test_two_processes_score_as_one_does(tmp_path):
         np.testing.assert_allclose(second[name], first[name], rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_ends_all_and_nothing_is_written(tmp_path):
     result = run(TORCHRUN, tmp_path / "scores.npz", "fail")
     assert result.returncode != 0
@@ -157,6 +159,7 @@ def trained_by_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does(trained_by_two, tmp_path):
     """Each takes half of each batch. Sums of gradients are rounded otherwise, which Adam's division enlarges."""
     assert run([sys.executable], tmp_path / "one", "work", TRAINING).returncode == 0
@@ -166,6 +169,7 @@ def test_two_processes_train_as_one_does(trained_by_two, tmp_path):
         np.testing.assert_allclose(first[name], values, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_ends_with_the_process_that_dies_and_goes_on_in_the_next_run(trained_by_two, tmp_path):
     began = time.monotonic()
     result = run(TORCHRUN, tmp_path / "broken", "die", TRAINING)

@@ -55,6 +55,7 @@ json.dump({{"claims": {{"few": result}}}}, open("{METRICS}", "w"))
 """
 
 
+@pytest.mark.slow
 def test_experiments_of_dvc_become_a_table(tmp_path: Path):
     environment = {**os.environ, **IDENTITY, "PYTHONPATH": str(ROOT), "GIT_CONFIG_GLOBAL": os.devnull}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])

@@ -71,11 +71,11 @@ def imports_of(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
-@pytest.mark.parametrize("folder", ["faig", "stages", "presets"])
+@pytest.mark.parametrize("folder", ["faig", "stages"])
 def test_every_package_that_is_imported_is_declared(folder: str):
     declared = {canonicalize_name(requirement.name) for requirement in RUNTIME}
     imported = set().union(*map(imports_of, (ROOT / folder).glob("**/*.py")))
-    foreign = imported - sys.stdlib_module_names - {"faig", "stages", "presets"}
+    foreign = imported - sys.stdlib_module_names - {"faig", "stages"}
     assert {PACKAGE_OF_IMPORT.get(name, canonicalize_name(name)) for name in foreign} <= declared
 
 

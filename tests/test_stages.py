@@ -338,6 +338,7 @@ def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_list_names_what_python_imports(code: Path):
     """Importing each script in turn, with no module of the project left from the one before."""
     own = "[name for name in sys.modules if name.split('.')[0] in ('faig', 'stages')]"
@@ -352,6 +353,7 @@ def test_a_list_names_what_python_imports(code: Path):
         assert sorted(listed) == sorted(Path(file).relative_to(code).as_posix() for file in modules)
 
 
+@pytest.mark.slow
 def test_a_changed_module_changes_the_lists_of_those_that_import_it_and_no_others(code: Path):
     before = lists_of(code / "lists")
     assert lists_of(code / "lists") == before

@@ -1,11 +1,10 @@
 """Publish a finished run: ``python -m tools.publish srresnet_64x16 --test Set14 --terms "..." --to path/to/clone``.
 
 Copies what a reader needs to check the results into ``published/<network>/runs/<test>``: params.yaml, metrics, plots,
-the best tenth of each score table, time and memory by stage (of ``python -m tools.timings``), machine, versions and
-commit; and the weights of baseline and blind target into ``published/<network>/weights``, with digests and a model
-card. Run where ``dvc
-repro`` has ended; of a part of the stages (``dvc repro predict``), what those made is published. Where the weights are
-published ones themselves, they stay as they are and the card gains a test set.
+the best tenth of each score table, time and memory by stage, machine, versions and commit; and the weights of baseline
+and blind target into ``published/<network>/weights``, with digests and a model card. Run where ``dvc repro`` has ended;
+of a part of the stages (``dvc repro predict``), what those made is published. Where the weights are published ones
+themselves, they stay as they are and the card gains a test set.
 """
 
 import hashlib
@@ -28,8 +27,8 @@ from faig.base.files import complete_folder, replacing
 from faig.data.dead_leaves import PREFIX
 from faig.networks.models import load_network
 from faig.networks.pretrained import SUMS, published_digests
+from stages.shared.timings import COLUMNS, read_timings
 from tools.tables import Json, read_json, read_results, read_yaml
-from tools.timings import read_timings
 
 WEIGHTS = ("baseline", "blind")
 SHARE = 0.1
@@ -106,8 +105,8 @@ def copy_results(folder: Path, stages: dict[str, list[Path]], terms: str) -> Non
             table = pd.read_parquet(path)
             most = SHARE * table.groupby(["layer", "out_channel", "in_channel"], observed=True).ngroups
             table[table["rank"] < most].to_parquet(partial / "scores" / path.name, index=False)
-        timings = read_timings()
-        timings[timings["stage"].isin(stages)].to_csv(partial / "timings.csv", index=False)
+        timings = [row for row in read_timings() if row["stage"] in stages]
+        pd.DataFrame(timings, columns=COLUMNS[:-1]).to_csv(partial / "timings.csv", index=False)
         write_json(partial / "run.json", describe(terms))
         if lost := files(folder) - files(partial):
             names = ", ".join(map(str, sorted(lost)))

@@ -120,7 +120,7 @@ def main(times: int, seed: int) -> None:
     """Try random params and write benchmarks/robustness/results/fuzz.json."""
     with tempfile.TemporaryDirectory() as name:
         path = Path(shutil.copy(ROOT / "params.yaml", name))
-        command = [sys.executable, "-m", "presets.apply", "smoke"]
+        command = [sys.executable, "-m", "tools.preset", "smoke"]
         subprocess.run(command, cwd=name, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True)
         text = path.read_text(encoding="utf-8")
     sys.path.insert(0, str(ROOT))  # stages run from there, though in other folders

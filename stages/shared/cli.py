@@ -7,38 +7,39 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import ParamSpec
 
 import click
 
-from faig.base.params import unchanged_params
-from stages.shared.imports import LISTS, listed
+from faig.base.errors import InputError
+from stages.shared.guard import unchanged
+from stages.shared.imports import listed
+from stages.shared.timings import LAUNCHED, timed
 
 P = ParamSpec("P")
 PATH = click.Path(path_type=Path)
 _afterwards: list[Path] = []
-LAUNCHED = "FAIG_LAUNCHED"
-"""Environment variable of the processes that ``compute.launcher`` starts."""
 
 
 def stage(function: Callable[P, None]) -> click.Command:
-    """Make a command of a stage; a ValueError or OSError ends it with its message alone and exit status 1.
+    """Make a command of a stage.
 
-    So does a change, while it runs, of the params that it reads or of the code that it imports: DVC would note the new
-    ones. What :func:`delete_afterwards` was told of stays until all is well.
+    An InputError (the user's mistake) or an OSError ends it with the message alone and exit status 1; any other
+    exception is a mistake in this code and keeps its traceback. A change, while the stage runs, of the params that it
+    reads or of the code that it imports is an InputError, too: DVC would note the new ones. What
+    :func:`delete_afterwards` was told of stays until all is well. Time and memory are noted where DVC runs the stage.
     """
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         _afterwards.clear()
         try:
-            with unchanged_params(), unchanged_code(function.__module__):
+            with timed(), unchanged(function.__module__):
                 function(*args, **kwargs)
-        except (ValueError, OSError) as error:
+        except (InputError, OSError) as error:
             raise click.ClickException(str(error)) from error
         for folder in _afterwards:
             shutil.rmtree(folder, ignore_errors=True)
@@ -91,49 +92,21 @@ def relaunched(launcher: str | None) -> bool:
     False, and nothing done, where there is no launcher or it has started this process.
 
     Raises:
-        ValueError: the launcher cannot be started, or a process failed; what it printed says why.
+        InputError: the launcher cannot be started, or a process failed; what it printed says why.
     """
     if launcher is None or LAUNCHED in os.environ:
         return False
     module = sys.modules["__main__"].__spec__
     if module is None:
-        raise ValueError("compute.launcher needs the stage to be run as `python -m stages.<name>`")
+        raise InputError("compute.launcher needs the stage to be run as `python -m stages.<name>`")
     try:
         command = [*shlex.split(launcher), "-m", module.name, *sys.argv[1:]]
         status = subprocess.run(command, check=False, env={**os.environ, LAUNCHED: "1"}).returncode
     except (OSError, ValueError) as error:
-        raise ValueError(f"compute.launcher = {launcher!r} cannot be started: {error}") from error
+        raise InputError(f"compute.launcher = {launcher!r} cannot be started: {error}") from error
     if status:
-        raise ValueError(f"a process under compute.launcher = {launcher!r} failed (status {status}): see above")
+        raise InputError(f"a process under compute.launcher = {launcher!r} failed (status {status}): see above")
     return True
-
-
-@contextmanager
-def unchanged_code(module: str) -> Iterator[None]:
-    """Check, where DVC runs the stage, that its code is the code listed when the run began, and stays so.
-
-    Raises:
-        ValueError: it is not, or does not.
-    """
-    name = _script_of(module)
-    known = LISTS / f"{name}.txt"
-    if "DVC_STAGE" not in os.environ or name == "list_imports" or not known.is_file():
-        yield
-        return
-
-    def require_same(when: str) -> None:
-        if listed(Path("stages", f"{name}.py")) != known.read_text(encoding="utf-8"):
-            raise ValueError(f"code that stages/{name}.py imports was changed {when}: run again")
-
-    require_same("since the run began")
-    yield
-    require_same("while the stage ran")
-
-
-def _script_of(module: str) -> str:
-    """``mask`` of ``stages.mask``, also where that is run as __main__."""
-    spec = sys.modules[module].__spec__ if module == "__main__" else None
-    return (spec.name if spec else module).rsplit(".", 1)[-1]
 
 
 def checkpoint_folder(*names: str) -> Path:
