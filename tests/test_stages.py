@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from faig.base.params import read_params
 from stages import check as check_stage
 from stages.shared.cli import checkpoint_folder, delete_afterwards, path_option, stage
 from stages.shared.imports import list_imports
-from stages.shared.outputs import write_csv, write_json, write_parquet
+from stages.shared.outputs import read_parquet, write_csv, write_json, write_parquet
 from stages.survey import main as survey
 
 ROOT = Path(__file__).parents[1]
@@ -67,7 +66,7 @@ def test_csv_has_6_significant_digits(tmp_path: Path):
 def test_parquet_is_read_as_it_was_written(tmp_path: Path):
     table = TABLE.assign(scores=[np.array([1.0, 2.0], dtype=np.float32), np.array([3.0], dtype=np.float32)])
     write_parquet(tmp_path / "a" / "table.parquet", table)
-    found = pd.read_parquet(tmp_path / "a" / "table.parquet")
+    found = read_parquet(tmp_path / "a" / "table.parquet")
     pd.testing.assert_frame_equal(found, table)
 
 
@@ -217,7 +216,7 @@ def test_a_stage_run_before_its_inputs_exist_says_what_is_missing(
     arguments = [word for option in command.params for word in (option.opts[0], values.get(option.name, option.name))]
     result = run(command, *arguments)
     assert result.exit_code == 1, result.output
-    assert re.search("does not exist|No such file or directory: '", result.output), result.output
+    assert "does not exist" in result.output
     assert {path.name for path in tmp_path.iterdir()} <= {"params.yaml"}
 
 
