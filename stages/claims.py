@@ -26,7 +26,7 @@ from faig.report.claims import ClaimParams, judge
 from faig.report.numbers import read_numbers, write_numbers
 from faig.report.prediction import evaluate_predictors
 from stages.shared.cli import path_option, stage, writes
-from stages.shared.outputs import write_csv, write_json
+from stages.shared.outputs import read_parquet, write_csv, write_json
 
 
 @stage
@@ -88,7 +88,7 @@ def summaries(measured: Path, plots: Path) -> dict[str, Any]:
     attributed = targets[main_target].attribute
 
     def read(name: str) -> pd.DataFrame:
-        return pd.read_parquet(measured / f"{name}.parquet")
+        return read_parquet(measured / f"{name}.parquet")
 
     alone, both = read("dials"), read("dial_pairs")
     modulated: dict[str, Any] = summarize_dials(alone, bootstrap, seed)

@@ -17,7 +17,7 @@ from faig.report.mission import METHOD, check_results, curve_table, depth_result
 from faig.report.numbers import write_numbers
 from faig.report.prediction import evaluate_predictors, predictors
 from stages.shared.cli import path_option, stage, writes
-from stages.shared.outputs import write_csv, write_json
+from stages.shared.outputs import read_parquet, write_csv, write_json
 
 
 @stage
@@ -36,7 +36,7 @@ def main(curves: Path, scores: Path, predictions: Path, plots: Path, **paths: Pa
     results: dict[str, Any] = {"finetune": {}, "score": {}, "mask": {}, "ratios": {}}
     for name, target in targets.items():
         file = f"{name}.parquet"
-        masks, sweep = (pd.read_parquet(paths[folder] / file) for folder in ("masks", "sweeps"))
+        masks, sweep = (read_parquet(paths[folder] / file) for folder in ("masks", "sweeps"))
         masked = masking_results(name, masks, sweep, target.attribute, min_gain, bootstrap, seed)
         for section, values in masked.items():
             results[section] |= values
@@ -50,13 +50,13 @@ def main(curves: Path, scores: Path, predictions: Path, plots: Path, **paths: Pa
         counts = {degradation: layers.count(filters) for degradation, filters in found.items()}
         layer_profile(counts, layers.sizes, layers.names, plots / f"layers/{name}.png")
         selectivity_chart(own, plots / f"selectivity/{name}.png")
-        masking_picture(pd.read_parquet(paths["pictures"] / file), plots / f"masks/{name}.png")
+        masking_picture(read_parquet(paths["pictures"] / file), plots / f"masks/{name}.png")
         curve = curve_table(results["ratios"][name])
         ratio_curves(curve, plots / f"ratios/{name}.png")
         write_csv(plots / f"removed/{name}.csv", curve)
     for name in ("baseline", *targets):
-        write_csv(plots / f"training/{name}.csv", pd.read_parquet(curves / f"{name}.parquet"))
-    features = pd.read_parquet(predictions)
+        write_csv(plots / f"training/{name}.csv", read_parquet(curves / f"{name}.parquet"))
+    features = read_parquet(predictions)
     classes = load_params("predict.classes", list[Name])
     named, results["predict"] = evaluate_predictors(features, targets[main_target].attribute, classes, bootstrap)
     for predictor in predictors(features):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from faig.attribution.path import PathModel
 from faig.base.compute import Compute
+from faig.data.crops import Batch
 from faig.networks.models import NetworkParams, NetworkSpec, build_network
 from tools.preset import load, merge, round_trip
 
@@ -55,6 +56,18 @@ def model() -> PathModel:
     baseline = {name: 0.2 * noise(value, generator) for name, value in network.state_dict().items()}
     target = {name: value + 0.05 * noise(value, generator) for name, value in baseline.items()}
     return PathModel(network, baseline, target, CPU)
+
+
+@pytest.fixture
+def inputs() -> dict[str, list[Batch]]:
+    """Images ``a``, ``b`` (LR 8 x 8) and ``c`` (LR 10 x 10) of two degradations, HR twice as large."""
+    generator = torch.Generator().manual_seed(0)
+
+    def batch(names: tuple[str, ...], size: int) -> Batch:
+        lr, hr = (torch.rand(len(names), 3, side, side, generator=generator) for side in (size, 2 * size))
+        return Batch(names, lr, hr)
+
+    return {name: [batch(("a", "b"), 8), batch(("c",), 10)] for name in ("clean", "blur")}
 
 
 @pytest.fixture

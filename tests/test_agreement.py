@@ -4,15 +4,15 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
-from faig.experiments.agreement import AgreementParams, agreement, chance, depth_profile, jaccard, specialists
 
-from faig.attribution.filters import FilterIndex
+from faig.base.statistics import BootstrapParams
 from faig.data.targets import TargetParams
+from faig.experiments.score_table import Layers
+from faig.report.agreement import agreement, chance, depth_profile, jaccard, specialists
 
-PARAMS = AgreementParams(target="blind", ratio=0.1, num_resamples=400, confidence=0.9)
-NETWORK = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(4, 5, 3), torch.nn.Conv2d(5, 2, 1))
-INDEX = FilterIndex.of(NETWORK)
+BOOTSTRAP = BootstrapParams(num_resamples=400, confidence=0.9)
+SIZES = (12, 20, 10)
+LAYERS = Layers(("first", "middle", "last"), np.repeat(range(3), SIZES))
 
 
 def generator():
@@ -42,8 +42,8 @@ def test_chance_by_layer_knows_full_layers():
 
 def test_equal_discoveries_agree_beyond_chance_and_random_ones_do_not():
     draw = generator()
-    own = {name: draw.permutation(INDEX.num_filters)[:8] for name in ("blur", "noise")}
-    results = agreement(INDEX, own, own, PARAMS, generator())
+    own = {name: draw.permutation(sum(SIZES))[:8] for name in ("blur", "noise")}
+    results = agreement(LAYERS, own, own, BOOTSTRAP, generator())
     for name, other in (("blur", "noise"), ("noise", "blur")):
         values = results[name]
         assert values["jaccard"] == 1 > values["same_count_high"] >= values["same_count"]
@@ -51,15 +51,15 @@ def test_equal_discoveries_agree_beyond_chance_and_random_ones_do_not():
         assert values["other"] == {other: jaccard(own["blur"], own["noise"])}
     rates = []
     for _ in range(100):
-        mine, theirs = ({"blur": draw.permutation(INDEX.num_filters)[:8]} for _ in range(2))
-        values = agreement(INDEX, mine, theirs, PARAMS, generator())["blur"]
+        mine, theirs = ({"blur": draw.permutation(sum(SIZES))[:8]} for _ in range(2))
+        values = agreement(LAYERS, mine, theirs, BOOTSTRAP, generator())["blur"]
         rates.append(values["jaccard"] > values["random_high"])
     assert np.mean(rates) < 0.15
 
 
 def test_depths_by_hand_and_their_interval():
-    first, last = np.arange(4), np.arange(INDEX.num_filters - 4, INDEX.num_filters)
-    profile = depth_profile(INDEX, {"blur": last, "noise": np.concatenate([first, last])}, PARAMS, generator())
+    first, last = np.arange(4), np.arange(sum(SIZES) - 4, sum(SIZES))
+    profile = depth_profile(LAYERS, {"blur": last, "noise": np.concatenate([first, last])}, BOOTSTRAP, generator())
     assert profile["blur"]["mean"] == profile["blur"]["mean_low"] == profile["blur"]["mean_high"] == 1
     assert profile["noise"]["mean"] == 0.5
     assert profile["noise"]["mean_low"] < 0.5 < profile["noise"]["mean_high"]

@@ -6,11 +6,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from faig.experiments.claims import ClaimParams, judge, look_up, over_seeds
+from conftest import ROOT
+from pydantic import TypeAdapter
 from scipy import stats
 
-from faig.base.params import ParamsError, validate
-from stages.claims import main
+from faig.base.params import Name, read_params
+from faig.report.claims import ClaimParams, judge, look_up, over_seeds
+from faig.report.numbers import read_numbers, write_numbers
+from stages import claims as stage
 
 METRICS = {
     "mask": {"blur": {"removed": 0.9, "removed_low": 0.8, "removed_high": 0.95, "name": "x"}},
@@ -19,7 +22,7 @@ METRICS = {
 
 
 def claim(**values):
-    return validate("claim", {"says": "so", "metric": "mask/blur/removed", **values}, ClaimParams, source="params.yaml")
+    return ClaimParams(**{"says": "so", "metric": "mask/blur/removed", "set": "before", **values})
 
 
 @pytest.mark.parametrize(
@@ -59,42 +62,57 @@ def test_what_this_run_did_not_measure_is_none_and_what_is_no_number_is_named():
 
 
 def test_a_section_that_does_not_exist_is_refused():
-    with pytest.raises(ParamsError, match="masks/blur begins with none of finetune, score, mask"):
+    with pytest.raises(ValueError, match="masks/blur begins with none of finetune, score, mask"):
         claim(metric="masks/blur", at_least=1)
-    with pytest.raises(ParamsError, match="predicted/x begins with none of"):
+    with pytest.raises(ValueError, match="predicted/x begins with none of"):
         claim(at_least="predicted/x")
 
 
 @pytest.mark.parametrize("bound", [{}, {"at_least": 1, "at_most": 2}])
 def test_a_claim_has_one_threshold(bound):
-    with pytest.raises(ParamsError, match="give one of at_least and at_most"):
+    with pytest.raises(ValueError, match="give one of at_least and at_most"):
         claim(**bound)
 
 
-def test_the_stage_reads_metrics_and_curves_and_writes_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_it_is_known_whether_a_threshold_was_set_before_the_first_run():
+    for when in ("later", None):
+        with pytest.raises(ValueError, match=r"set\n.*'before' or 'after'"):
+            claim(at_least=1, set=when)
+
+
+def test_the_committed_claims_can_be_judged_and_no_two_say_the_same():
+    claims = TypeAdapter(dict[Name, ClaimParams]).validate_python(read_params(ROOT / "argument/claims.yaml"))
+    assert len({each.says for each in claims.values()}) == len(claims)
+    assert {judge(each, {})["verdict"] for each in claims.values()} == {"not measured"}
+
+
+CLAIMS = """
+few: {says: few filters, metric: ratios/blind/faig/blur/0.01/removed, at_least: 0.75, set: before}
+many: {says: many, metric: modulate/blur/best, at_most: 0.5, set: after}
+none: {says: nothing to divide by, metric: ratios/blind/faig/noise/0.01/removed, at_least: 0.1, set: before}
+"""
+
+
+def test_the_stage_judges_by_the_numbers_of_both_pipelines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text(
-        "claims:\n"
-        "  few: {says: few filters, metric: ratios/blind/faig/blur/0.01/removed, at_least: 0.75}\n"
-        "  many: {says: many, metric: mask/blur/removed, at_most: 0.5}\n"
-        "  none: {says: nothing to divide by, metric: ratios/blind/faig/noise/0.01/removed, at_least: 0.1}\n"
-    )
-    for folder in ("masks", "ratios"):
-        Path(folder).mkdir()
-    Path("masks/a.json").write_text(json.dumps({"mask": METRICS["mask"]}))
-    rows = [("blur", 0.9, 0.8, 0.95), ("noise", None, None, None)]
-    columns = ["degradation", "removed", "removed_low", "removed_high"]
-    pd.DataFrame(rows, columns=columns).assign(method="faig", ratio=0.01).to_csv("ratios/blind.csv", index=False)
-    options = ["--input", "masks", "--ratios", "ratios", "--metrics", "claims.json", "--table", "claims.csv"]
-    result = CliRunner().invoke(main, options)
+    own = {"modulate": {"blur": {"best": 0.9}}}
+    monkeypatch.setattr(stage, "summaries", lambda *_: own)
+    monkeypatch.setattr(stage, "compare_targets", lambda _: {})
+    Path("claims.yaml").write_text(CLAIMS)
+    removed = {"removed": 0.9, "removed_low": 0.8, "removed_high": 0.95}
+    write_numbers(Path("mission"), {"ratios": {"blind": {"faig": {"blur": {"0.01": removed}}}}})
+    names = {parameter.name: f"{parameter.name}_written" for parameter in stage.main.params}
+    paths = names | {"claims": "claims.yaml", "mission": "mission"}
+    result = CliRunner().invoke(stage.main, [word for name, path in paths.items() for word in (f"--{name}", path)])
     assert result.exit_code == 0, result.output
-    verdicts = {
-        name: values["verdict"] for name, values in json.loads(Path("claims.json").read_text())["claims"].items()
-    }
-    assert verdicts == {"few": "holds", "many": "fails", "none": "not measured"}
-    table = pd.read_csv("claims.csv")
-    assert table["says"].tolist() == ["few filters", "many", "nothing to divide by"]
-    assert table["low"].tolist()[0] == 0.8
+    assert result.output == "holds: few filters\nfails: many\nnot measured: nothing to divide by\n"
+    assert json.loads(Path("metrics_written").read_text()) == {"few": 0.9, "many": 0.9}
+    assert read_numbers(Path("numbers_written")) == own
+    table = pd.read_csv("table_written").set_index("claim")
+    assert table["verdict"].tolist() == ["holds", "fails", "not measured"]
+    assert table["asked"].tolist() == ["at least", "at most", "at least"]
+    assert table["set"].tolist() == ["before", "after", "before"]
+    assert table.loc["few", ["value", "low", "high", "threshold"]].tolist() == [0.9, 0.8, 0.95, 0.75]
 
 
 def runs_of(values, threshold=0.5):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib import image as matplotlib_image
 
-from faig.figures.plots import COLOURS, colours_of, image_grid, label_of, layer_profile, ratio_curves, training_curves
+from faig.figures.plots import COLOURS, colours_of, image_grid, label_of, layer_profile, ratio_curves
 
 
 def picture(height, width, seed):
@@ -34,19 +34,14 @@ def ratio_table():
 
 
 def draw_ratios(path):
-    ratio_curves(ratio_table(), path, mask_ratio=0.03)
+    ratio_curves(ratio_table(), path)
 
 
 def draw_layers(path):
     layer_profile({"blur": [1, 5], "noise": [3, 3]}, [96, 1024], ["first", "body.0.conv1"], path)
 
 
-def draw_training(path):
-    baseline = {"iteration": [1, 2, 3], "loss": [0.3, 0.2, 0.1], "psnr": [None, 27.0, 28.0]}
-    training_curves({"baseline": baseline, "blind": {"iteration": [1, 2], "psnr_blur": [24.0, 25.0]}}, path)
-
-
-FIGURES = {"grid": draw_grid, "ratios": draw_ratios, "layers": draw_layers, "training": draw_training}
+FIGURES = {"grid": draw_grid, "ratios": draw_ratios, "layers": draw_layers}
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -109,37 +104,13 @@ def test_labels_are_for_readers():
 
 
 @pytest.mark.parametrize(
-    ("changed", "message"),
+    ("table", "message"),
     [
-        ({"images": []}, "images must be 1 rows of 2"),
-        ({"captions": [["28.1 dB"]]}, "captions must be 1 rows of 2"),
-        ({"images": [[picture(4, 4, 0), np.zeros((4, 4, 3))]]}, "8-bit RGB"),
-        ({"images": [[picture(4, 4, 0), np.zeros((4, 4), dtype=np.uint8)]]}, "8-bit RGB"),
-        ({"row_titles": []}, "at least one row"),
-        ({"column_groups": [("FAIG", 1)]}, "do not cover the 2 columns"),
+        (ratio_table().drop(columns="ratio"), r"lacks the columns \['ratio'\]"),
+        (ratio_table().head(0), "no rows"),
     ],
 )
-def test_a_grid_that_does_not_fit_is_refused(changed, message, tmp_path):
-    grid = {"images": [[picture(4, 4, 0), picture(8, 8, 1)]], "row_titles": ["blur"], "captions": [["", "28.1 dB"]]}
-    path = tmp_path / "grid.png"
+def test_unusable_tables_are_refused(table, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        image_grid(**{**grid, "column_titles": ["input", "target"], "path": path, **changed})
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("draw", "message"),
-    [
-        (lambda path: ratio_curves(ratio_table().drop(columns="ratio"), path), r"lacks the columns \['ratio'\]"),
-        (lambda path: ratio_curves(ratio_table().head(0), path), "no rows"),
-        (lambda path: layer_profile({"blur": [1]}, [96, 1024], ["first", "last"], path), "one value for each of 2"),
-        (lambda path: layer_profile({"blur": [97]}, [96], ["first"], path), "between 0 and the layer's number"),
-        (lambda path: layer_profile({}, [96], ["first"], path), "at least one degradation"),
-        (lambda path: training_curves({}, path), "nothing to show"),
-        (lambda path: training_curves({"blind": {"loss": [1.0]}}, path), r"lacks the columns \['iteration'\]"),
-    ],
-)
-def test_unusable_tables_are_refused(draw, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
-        draw(tmp_path / "chart.png")
+        ratio_curves(table, tmp_path / "chart.png")
     assert not list(tmp_path.iterdir())

@@ -1,7 +1,6 @@
-"""Laws of the predictors: features by hand, classes that can be told apart are, classes that cannot are not."""
+"""Laws of the predictors' features: overlap and response by hand, and one table of all of them."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,27 +12,9 @@ from faig.attribution.engine import attribute_images
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import quadrature
 from faig.base.compute import Compute
-from faig.data.crops import CropParams
 from faig.data.tensors import detail
-from faig.experiments.masking import mask
-from faig.experiments.prediction import (
-    LabelledCrop,
-    PredictParams,
-    evaluate,
-    overlap,
-    posteriors,
-    pseudo_scores,
-    response,
-)
+from faig.experiments.prediction import LabelledCrop, overlap, pseudo_scores, response, table_of
 from faig.networks.models import NetworkParams, NetworkSpec, build_network
-
-CLASSES: tuple[str, ...] = ("clean", "blur", "noise", "blur_noise")
-CENTRES: dict[str, tuple[float, float]] = {
-    "clean": (0.0, 0.0),
-    "blur": (9.0, 0.0),
-    "noise": (0.0, 9.0),
-    "blur_noise": (9.0, 9.0),
-}
 
 
 def weights_of(seed: int) -> dict[str, torch.Tensor]:
@@ -52,39 +33,6 @@ def model() -> PathModel:
 def images() -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     return [torch.rand(1, 3, 6, size, generator=generator) for size in (6, 8, 10)]
-
-
-def params_of(classes: tuple[str, ...] = CLASSES) -> PredictParams:
-    calibration = CropParams(num=2, size=8)
-    return PredictParams(
-        target="blind", num_nodes=2, calibration=calibration, classes=classes, num_resamples=50, confidence=0.9
-    )
-
-
-def labelled(num: int, seed: int, centres: dict[str, tuple[float, float]] = CENTRES) -> tuple[list[str], np.ndarray]:
-    """``num`` labels of each class, and features around the classes' centres."""
-    labels = [name for name in centres for _ in range(num)]
-    noise = np.random.default_rng(seed).normal(size=(len(labels), 2))
-    return labels, np.array([centres[name] for name in labels]) + noise
-
-
-def crops_of(num: int, centres: dict[str, tuple[float, float]] = CENTRES) -> tuple[list[LabelledCrop], np.ndarray]:
-    """``num`` calibration and ``num`` test crops of each class, in turn, with features around the classes' centres."""
-    labels, values = labelled(2 * num, seed=3, centres=centres)
-    sets = ["calibration", "test"] * (len(labels) // 2)
-    pixels = torch.zeros(1, 3, 2, 2)
-    crops = [
-        LabelledCrop(set_, name, f"image_{n}", pixels) for n, (set_, name) in enumerate(zip(sets, labels, strict=True))
-    ]
-    return crops, values
-
-
-def predict(calibration: np.ndarray, labels: list[str], tests: np.ndarray, classes: Sequence[Any]) -> list[str]:
-    """The most probable class of each test."""
-    return [classes[place] for place in posteriors(calibration, labels, tests, classes).argmax(axis=1)]
-
-
-# Features
 
 
 def test_overlap_by_hand():
@@ -130,9 +78,7 @@ def test_the_response_is_the_log_of_the_rms_change(model: PathModel, images: lis
 
 
 def test_each_response_is_of_its_own_image_and_mask(model: PathModel, images: list[torch.Tensor]):
-    masked = {
-        name: mask(model.target, model.baseline, model.index, np.arange(n)) for name, n in (("blur", 3), ("noise", 40))
-    }
+    masked = {name: model.masked(np.arange(n)) for name, n in (("blur", 3), ("noise", 40))}
     together = response(model, masked, images)
     assert list(together.columns) == [
         "blur",
@@ -187,145 +133,12 @@ def test_pseudo_scores_are_faig_with_the_target_s_output_as_ground_truth(model: 
     np.testing.assert_array_equal(pseudo_scores(model, images[1:2], nodes)[0], together[1])
 
 
-# Classes
-
-
-def test_classes_that_can_be_told_apart_are():
-    (labels, values), (truth, tests) = labelled(20, seed=0), labelled(20, seed=1)
-    assert predict(values, labels, tests, CLASSES) == truth
-
-
-def test_features_that_say_nothing_give_chance():
-    centres = dict.fromkeys(CLASSES, (0.0, 0.0))
-    (labels, values), (truth, tests) = labelled(100, 0, centres), labelled(100, 1, centres)
-    right = np.mean(np.array(predict(values, labels, tests, CLASSES)) == np.array(truth))
-    assert right == pytest.approx(0.25, abs=0.09)  # 4 standard deviations of 400 draws
-
-
-def test_shuffled_labels_give_chance():
-    (labels, values), (truth, tests) = labelled(100, 0), labelled(100, 1)
-    rights = []
-    for seed in range(
-        30
-    ):  # the classes' centres all but coincide, so that one permutation is right or wrong as a whole
-        shuffled = np.random.default_rng(seed).permutation(labels).tolist()
-        rights.append(np.mean(np.array(predict(values, shuffled, tests, CLASSES)) == np.array(truth)))
-    assert np.mean(rights) == pytest.approx(0.25, abs=0.12)
-
-
-def test_tests_do_not_influence_each_other():
-    (labels, values), (_, tests) = labelled(20, 0), labelled(20, 1)
-    together = predict(values, labels, tests, CLASSES)
-    assert [predict(values, labels, tests[n : n + 1], CLASSES)[0] for n in range(0, 80, 7)] == together[::7]
-
-
-def test_classes_that_are_not_asked_for_are_neither_learnt_nor_named():
-    (labels, values), (_, tests) = labelled(20, 0), labelled(20, 1)
-    three = CLASSES[:3]
-    chosen = [n for n, name in enumerate(labels) if name in three]
-    without = predict(values[chosen], [labels[n] for n in chosen], tests, three)
-    assert predict(values, labels, tests, three) == without
-    assert set(without) == set(three)
-
-
-def test_how_often_a_class_was_seen_does_not_favour_it():
-    centres = {"clean": (0.0, 0.0), "blur": (0.0, 0.0)}
-    (few, few_values), (many, many_values) = labelled(20, 0, {"clean": (0, 0)}), labelled(400, 1, {"blur": (0, 0)})
-    named = predict(np.concatenate([few_values, many_values]), few + many, labelled(200, 2, centres)[1], list(centres))
-    assert 0.2 < np.mean([name == "clean" for name in named]) < 0.8
-
-
-def test_a_class_without_calibration_crops_is_named():
-    labels, values = labelled(5, 0, {"clean": (0.0, 0.0), "blur": (5.0, 5.0)})
-    with pytest.raises(ValueError, match="no calibration crop of class noise"):
-        predict(values, labels, values, ["clean", "blur", "noise"])
-
-
-# The table and the metrics
-
-
-@pytest.fixture(scope="module")
-def evaluated() -> tuple[list[LabelledCrop], np.ndarray, pd.DataFrame, dict[str, dict[str, Any]]]:
-    """Two predictors: ``good`` tells all classes apart, ``blind_eye`` takes blur_noise for noise."""
-    crops, values = crops_of(12)
-    other = values.copy()
-    other[[crop.label == "blur_noise" for crop in crops], 0] -= 9.0
-    features = {
-        name: pd.DataFrame(each, columns=["blur", "noise"]) for name, each in (("good", values), ("blind_eye", other))
-    }
-    return crops, values, *evaluate(crops, features, ["blur", "noise"], params_of())
-
-
-def test_the_table_has_a_row_per_crop_with_its_features(evaluated: Any):
-    crops, values, table, _ = evaluated
-    features = ["good_blur", "good_noise", "good", "blind_eye_blur", "blind_eye_noise", "blind_eye"]
-    assert list(table.columns) == ["set", "class", "image", *features]
-    rows = table[["set", "class", "image"]].itertuples(index=False, name=None)
-    assert list(rows) == [(crop.set, crop.label, crop.name) for crop in crops]
-    np.testing.assert_array_equal(table[["good_blur", "good_noise"]].to_numpy(), values)
-
-
-def test_features_of_other_crops_are_refused(evaluated: Any):
-    crops, values, *_ = evaluated
-    with pytest.raises(ValueError, match=rf"one: features of {len(crops) - 1} crops, but there are {len(crops)}"):
-        evaluate(crops, {"one": pd.DataFrame(values[1:])}, ["blur", "noise"], params_of())
-
-
-def test_only_test_crops_are_predicted(evaluated: Any):
-    _, _, table, _ = evaluated
-    calibration = table["set"] == "calibration"
-    assert (table.loc[calibration, ["good", "blind_eye"]] == "").all(axis=None)
-    assert table.loc[~calibration, ["good", "blind_eye"]].isin(CLASSES).all(axis=None)
-
-
-def test_the_accuracies_are_those_of_the_table(evaluated: Any):
-    _, _, table, results = evaluated
-    tests = table[table["set"] == "test"]
-    for predictor in ("good", "blind_eye"):
-        right = (tests[predictor] == tests["class"]).mean()
-        assert results[predictor]["accuracy_four"] == right
-    assert results["good"]["accuracy_three"] == results["good"]["accuracy_four"] == 1
-    assert results["blind_eye"]["accuracy_three"] == 1  # blur_noise does not take part
-    assert results["blind_eye"]["accuracy_four"] == pytest.approx(0.75, abs=0.15)
-
-
-def test_the_intervals_hold_the_accuracies(evaluated: Any):
-    *_, results = evaluated
-    for values in results.values():
-        for name in ("accuracy_three", "accuracy_four"):
-            assert 0 <= values[f"{name}_low"] <= values[name] <= values[f"{name}_high"] <= 1
-
-
-def test_the_classes_of_the_tests_are_not_used_to_predict_them():
-    crops, values = crops_of(12)
-    turned = dict(zip(CLASSES, CLASSES[1:] + CLASSES[:1], strict=True))
-    wrong = [
-        LabelledCrop(crop.set, turned[crop.label] if crop.set == "test" else crop.label, crop.name, crop.lr)
-        for crop in crops
-    ]
-    (table, _), (other, results) = (
-        evaluate(each, {"good": pd.DataFrame(values)}, ["blur", "noise"], params_of()) for each in (crops, wrong)
-    )
-    assert table["good"].tolist() == other["good"].tolist()
-    assert results["good"]["accuracy_four"] == 0
-
-
-def test_probabilities_given_directly_are_taken_as_they_are():
-    crops, _ = crops_of(6)
-    certain = pd.DataFrame([[0.0 if name == crop.label else -9.0 for name in CLASSES] for crop in crops])
-    certain.columns = list(CLASSES)
-    table, results = evaluate(crops, {"cnn": certain}, ["blur", "noise"], params_of(), direct=["cnn"])
-    assert results["cnn"]["accuracy_four"] == results["cnn"]["accuracy_three"] == results["cnn"]["auroc"]["noise"] == 1
-    tests = table["set"] == "test"
-    assert table["cnn"][tests].tolist() == table["class"][tests].tolist()
-
-
-def test_the_area_under_the_curve_is_1_for_classes_told_apart_and_half_for_chance(evaluated: Any):
-    *_, results = evaluated
-    assert results["good"]["auroc"]["blur"] == 1
-    assert results["blind_eye"]["auroc"]["clean"] == 1
-    assert 0.5 < results["blind_eye"]["auroc"]["noise"] < 1
-    for values in results.values():
-        for name in CLASSES:
-            area = [values["auroc"][name + end] for end in ("_low", "", "_high")]
-            assert area == sorted(area)
+def test_the_table_has_a_row_per_crop_with_every_predictor_s_features():
+    pixels = torch.zeros(1, 3, 2, 2)
+    crops = [LabelledCrop("calibration", "blur", "a", pixels), LabelledCrop("test", "clean", "b", pixels)]
+    one, two = pd.DataFrame({"x": [1.0, 2.0], "y": [3.0, 4.0]}), pd.DataFrame({"x": [5.0, 6.0]})
+    table = table_of(crops, {"one": one, "two": two})
+    assert list(table.columns) == ["set", "class", "image", "one/x", "one/y", "two/x"]
+    assert table.to_numpy().tolist() == [["calibration", "blur", "a", 1, 3, 5], ["test", "clean", "b", 2, 4, 6]]
+    with pytest.raises(ValueError, match=r"two: features of 1 crops, but there are 2"):
+        table_of(crops, {"one": one, "two": two.head(1)})

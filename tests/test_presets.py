@@ -12,7 +12,7 @@ from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
 from faig.base.errors import InputError
-from faig.base.params import check
+from faig.base.params import validate
 from faig.pipeline import PipelineParams
 from tools import preset
 from tools.preset import FOLDER, apply_preset, main, preset_names, read_preset
@@ -65,7 +65,7 @@ def test_reading_and_writing_gives_the_bytes_back():
 
 @pytest.mark.parametrize("name", preset_names())
 def test_the_pipeline_accepts_the_preset(name: str):
-    check("", load(applied(name)[0]), PipelineParams, source=name)
+    validate("", load(applied(name)[0]), PipelineParams, source=name)
 
 
 @pytest.mark.parametrize("name", preset_names())

@@ -12,16 +12,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from conftest import ROOT, TINY, overlay
+from conftest import ROOT, TINY
+from presets.apply import overlay
+from tools.timings import COLUMNS, read_timings, timed, timings_file
 
 from faig.data.dead_leaves import PREFIX
 from faig.networks.models import build_network, load_network, save_network
 from faig.networks.pretrained import find_weights
-from stages.shared.timings import COLUMNS, timings_file
+from faig.report.numbers import write_numbers
+from stages.shared.outputs import write_parquet
 from tools import publish
 from tools.publish import main
 
-GAINS = {"blur": {"psnr_baseline": 28.0, "psnr_target": 31.234, "gain": 3.234}, "device": "cpu"}
+GAINS = {"blur": {"psnr_baseline": 28.0, "psnr_target": 31.234, "gain": 3.234}}
 
 
 def write(path: str, text: str) -> None:
@@ -46,8 +49,8 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for words in (["init", "-q"], ["-c", "user.name=a", "-c", "user.email=b", "commit", "-qm", "c", "--allow-empty"]):
         subprocess.run(["git", *words], check=True)
     shutil.copy(ROOT / "params.yaml", folder)
-    write("metrics/finetune/blind.json", json.dumps({"finetune": {"blind": GAINS}}))
-    write("plots/ratios/blind.csv", "ratio,removed\n0.01,0.5\n")
+    write_numbers(Path("metrics/mission.parquet"), {"finetune": {"blind": GAINS}})
+    write("plots/removed/blind.csv", "ratio,removed\n0.01,0.5\n")
     write("plots/confusion/response.csv", "actual,predicted\n")
     for name in ("train/a", "train/b", f"train/{PREFIX}0", "test/c"):
         write(f"data/hr/{name}.png", "")
@@ -56,6 +59,9 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         f"{','.join(COLUMNS)}\nfinetune@blind,10.0,500,False\nprepare,1.0,90,True\nfinetune@blind,5.5,700,True\n",
     )
     for seed, name in enumerate(("baseline", "blind")):
+        curve = pd.DataFrame({"iteration": [1]})
+        curve.attrs["device"] = f"device {seed}"
+        write_parquet(Path(f"data/curves/{name}.parquet"), curve)
         save_network(Path(f"data/networks/{name}.safetensors"), TINY, build_network(TINY, seed).state_dict())
     filters = pd.DataFrame({"layer": "first", "out_channel": np.repeat(range(4), 10), "in_channel": [*range(10)] * 4})
     tables = [filters.assign(method=method, rank=range(40)) for method in ("faig", "random")]
@@ -66,7 +72,7 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def take_published() -> None:
     path = Path("params.yaml")
-    path.write_text(overlay(path.read_text(), "network: {pretrained: published/tiny/weights}"))
+    path.write_text(overlay(path.read_text(), "network: {pretrained: published/tiny/weights}", source="test"))
 
 
 def published(test: str, to: Path) -> Any:
@@ -82,8 +88,8 @@ def test_results_are_copied_and_the_best_tenth_of_each_ranking(finished: Path):
     folder = to / "published/tiny/runs/A"
     for name in (
         "params.yaml",
-        "metrics/finetune/blind.json",
-        "plots/ratios/blind.csv",
+        "metrics/mission.parquet",
+        "plots/removed/blind.csv",
         "plots/confusion/response.csv",
     ):
         assert (folder / name).read_bytes() == Path(name).read_bytes()
@@ -97,6 +103,7 @@ def test_results_are_copied_and_the_best_tenth_of_each_ranking(finished: Path):
     }
     about = json.loads((folder / "run.json").read_text())
     assert list(about["images"].values()) == [2, 1, 1]
+    assert about["computed_with"] == {"train_baseline": {"device": "device 0"}, "finetune": {"device": "device 1"}}
     assert re.fullmatch("[0-9a-f]{40}", about["commit"])
 
 
@@ -128,15 +135,15 @@ def test_the_card_has_a_row_per_test_set_and_the_weights_stay(finished: Path):
 
 PIPELINE = """
 stages:
-  survey: {cmd: cp source seen.txt, outs: [seen.txt], always_changed: true}
-  check: {cmd: echo checked > checked.txt, deps: [params.in, seen.txt], outs: [checked.txt]}
+  list_imports: {cmd: cp source seen.txt, deps: [source], outs: [seen.txt]}
+  check: {cmd: echo checked > checked.txt, deps: [params.in], outs: [checked.txt]}
   a: {cmd: mkdir a; echo a > a/a.txt, deps: [checked.txt, seen.txt, a.in], outs: [a]}
   b: {cmd: echo b > b.txt, deps: [a, b.in], outs: [b.txt]}
   alone: {cmd: echo c > c.txt, deps: [b.in], outs: [c.txt]}
 """
+FIRST = {"list_imports", "check"}
 
 
-@pytest.mark.slow
 def test_only_what_is_up_to_date_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     for name in ("source", "params.in", "a.in", "b.in"):
@@ -144,18 +151,19 @@ def test_only_what_is_up_to_date_is_published(tmp_path: Path, monkeypatch: pytes
     write("dvc.yaml", PIPELINE)
     for words in (["init", "-q", "--no-scm"], ["repro", "-q"]):
         subprocess.run([sys.executable, "-m", "dvc", *words], check=True)
-    assert set(publish.current_stages()) == {"survey", "check", "a", "b", "alone"}
+
+    def current_with(name: str | None = None) -> set[str]:
+        """What is current while one file differs."""
+        for path in ("source", "params.in", "a.in", "b.in"):
+            write(path, "2" if path == name else "1")
+        return set(publish.current_stages())
+
+    assert current_with() == {*FIRST, "a", "b", "alone"}
     assert publish.current_stages()["a"] == [Path("a")]
-    write("params.in", "2")  # as another key of params.yaml, which only the check sees
-    assert set(publish.current_stages()) == {"survey", "check", "a", "b", "alone"}
-    write("b.in", "2")
-    assert set(publish.current_stages()) == {"survey", "check", "a"}
-    write("b.in", "1")
-    write("a.in", "2")  # b's own inputs are as they were, but a's are not
-    assert set(publish.current_stages()) == {"survey", "check", "alone"}
-    write("a.in", "1")
-    write("source", "2")  # which only the survey looks at
-    assert set(publish.current_stages()) == {"survey", "check", "alone"}
+    assert current_with("b.in") == {*FIRST, "a"}
+    assert current_with("a.in") == {*FIRST, "alone"}  # b's own inputs are as they were, but a's are not
+    assert current_with("source") == {"check", "alone"}
+    assert current_with("params.in") == {"list_imports", "alone"}
 
 
 def without(name: str) -> dict[str, list[Path]]:
@@ -171,17 +179,17 @@ def test_weights_that_are_out_of_date_are_refused(finished: Path, monkeypatch: p
 
 def test_what_is_out_of_date_is_left_out_but_never_taken_away(finished: Path, monkeypatch: pytest.MonkeyPatch):
     to = finished.parent / "to"
-    monkeypatch.setattr(publish, "current_stages", lambda: without("plots/ratios/blind.csv"))
+    monkeypatch.setattr(publish, "current_stages", lambda: without("plots/removed/blind.csv"))
     assert published("A", to).exit_code == 0
-    assert not (to / "published/tiny/runs/A/plots/ratios").exists()
+    assert not (to / "published/tiny/runs/A/plots/removed").exists()
     monkeypatch.setattr(publish, "current_stages", all_stages)
     assert published("A", to).exit_code == 0
     before = contents(to)
-    assert b"0.01,0.5" in before["published/tiny/runs/A/plots/ratios/blind.csv"]
-    monkeypatch.setattr(publish, "current_stages", lambda: without("plots/ratios/blind.csv"))
+    assert b"0.01,0.5" in before["published/tiny/runs/A/plots/removed/blind.csv"]
+    monkeypatch.setattr(publish, "current_stages", lambda: without("plots/removed/blind.csv"))
     result = published("A", to)
     assert result.exit_code == 1
-    assert "published/tiny/runs/A would lose plots/ratios/blind.csv" in result.output
+    assert "published/tiny/runs/A would lose plots/removed/blind.csv" in result.output
     assert contents(to) == before
 
 
@@ -242,3 +250,38 @@ def test_results_of_weights_whose_training_is_not_published_are_refused(finished
     result = published("B", to)
     assert result.exit_code == 1
     assert "lacks the run that trained" in result.output
+
+
+# Timings
+
+
+def test_a_stage_s_time_and_memory_are_noted(tmp_path: Path):
+    script = """
+import time
+print("Stage 'survey' didn't change", flush=True)
+time.sleep(0.1)
+for name in ("a", "b@c"):
+    print(f"Running stage '{name}':", flush=True)
+    time.sleep(0.5)
+    kept = bytearray(64 * 2**20 if name == "a" else 1)
+    time.sleep(0.5)
+raise SystemExit(3)
+"""
+    output = tmp_path / "timings.csv"
+    assert timed([sys.executable, "-c", script], output) == 3
+    assert timed([sys.executable, "-c", script], output) == 3
+    table = pd.read_csv(output)
+    assert table["stage"].tolist() == ["a", "b@c"] * 2
+    assert table["ended"].tolist() == [True, False] * 2
+    assert all(0.9 < seconds < 5 for seconds in table["seconds"])
+    assert all(1 < memory < 1000 for memory in table["peak_memory_mib"])
+    assert max(table["peak_memory_mib"]) >= 64
+
+
+def test_of_a_stage_s_runs_the_last_counts_with_its_interruptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    write("params.yaml", "")
+    assert read_timings().empty
+    runs = ["a,1,5,True", "b,2,9,False", "a,3,7,False", "b,4,1,True", "a,5,6,True", "c,8,8,False"]
+    write(str(timings_file()), "\n".join([",".join(COLUMNS), *runs, ""]))
+    assert read_timings().to_dict("list") == {"stage": ["b", "a"], "seconds": [6, 8], "peak_memory_mib": [9, 7]}

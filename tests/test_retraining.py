@@ -1,46 +1,32 @@
-"""Laws of retraining: controls keep what they say, frozen weights keep their bits, shares follow from the table."""
+"""Laws of retraining: controls keep what they say, and frozen weights keep their bits."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from conftest import CPU
 from torch import nn
 
 from faig.attribution.filters import FilterIndex
-from faig.base.params import validate
-from faig.data.crops import Batch
 from faig.data.pairs import Pair
 from faig.data.patches import PatchSampler
 from faig.data.quality import psnr
 from faig.experiments.retraining import (
-    CONTROLS,
-    RetrainParams,
     graft,
     measure,
     rewired,
     same_count,
     shuffle,
-    summarize,
     train_only,
     trained_variants,
+    untrained,
 )
 from faig.networks.training import TrainingParams, start, step
+from faig.report.argument import CONTROLS
 
-TRAINING = {
-    "iterations": 3, "batch_size": 2, "patch_size": 16, "learning_rate": 0.01, "warmup": 0.0,
-    "adam_betas": [0.9, 0.99], "ema_decay": 0.9, "log_every": 3, "checkpoint_every": 3, "validation_images": 1,
-}  # fmt: skip
-VALUES = {
-    "target": "blind",
-    "ratio": 0.1,
-    "replicates": 2,
-    "training": TRAINING,
-    "min_gain": 0.5,
-    "num_resamples": 200,
-    "confidence": 0.9,
-}
-PARAMS = validate("retrain", VALUES, RetrainParams, source="params.yaml")
+TRAINING = TrainingParams(
+    iterations=3, batch_size=2, patch_size=16, learning_rate=0.01, warmup=0.0, adam_betas=(0.9, 0.99), ema_decay=0.9,
+    log_every=3, checkpoint_every=3, validation_images=1,
+)  # fmt: skip
 
 
 class Mixed(nn.Module):
@@ -119,12 +105,11 @@ def test_only_the_chosen_filters_are_trained_all_else_stays_bit_for_bit(tiny_net
     generator = np.random.default_rng(0)
     hr = generator.integers(256, size=(32, 32, 3), dtype=np.uint8)
     pair = Pair("a", "noise", hr, hr[::2, ::2].copy())
-    params = validate("training", TRAINING, TrainingParams, source="test")
     train_only(tiny_network, index, chosen)
-    state = start(tiny_network, params, CPU)
+    state = start(tiny_network, TRAINING, CPU)
     sampler = PatchSampler([pair], {"noise": 1.0}, patch_size=16, batch_size=2, seed=0)
-    for _ in range(params.iterations):
-        step(state, sampler, params)
+    for _ in range(TRAINING.iterations):
+        step(state, sampler, TRAINING)
     moved = index.spread(chosen, before)
     for weights in (tiny_network.state_dict(), state.average):
         for name, value in weights.items():
@@ -178,69 +163,22 @@ def test_shuffling_does_not_depend_on_the_memory_layout(model):
     assert all(torch.equal(moved[name], dense[name]) for name in dense)
 
 
-# What is reported
+def test_what_needs_no_training_is_both_ends_the_graft_and_shuffles_that_differ(model):
+    found = np.arange(20, 60)
+    networks = untrained(model, found, 2, np.random.default_rng(0))
+    labels = [("baseline", 0), ("target", 0), ("grafted", 0), ("shuffled", 0), ("shuffled", 1)]
+    assert [(name, replicate) for name, replicate, _ in networks] == labels
+    (*_, first), (*_, second) = networks[3:]
+    assert not all(torch.equal(first[name], second[name]) for name in first)
+    assert all(torch.equal(networks[1][2][name], value) for name, value in model.target.items())
 
 
-def test_quality_is_that_of_the_given_weights(model):
-    generator = torch.Generator().manual_seed(0)
-    batch = Batch(("a", "b"), *(torch.rand(shape, generator=generator) for shape in ((2, 3, 8, 8), (2, 3, 16, 16))))
+def test_quality_is_that_of_the_given_weights(model, inputs):
     networks = [("target", 0, model.target), ("random", 1, model.baseline)]
-    table = measure(model, networks, [batch], border=2)
-    assert table[["variant", "replicate", "image"]].to_numpy().tolist() == [
-        ["target", 0, "a"], ["target", 0, "b"], ["random", 1, "a"], ["random", 1, "b"],
+    table = measure(model, networks, {"blur": inputs["blur"][:1]})
+    assert table[["variant", "replicate", "input", "image"]].to_numpy().tolist() == [
+        ["target", 0, "blur", "a"], ["target", 0, "blur", "b"], ["random", 1, "blur", "a"], ["random", 1, "blur", "b"],
     ]  # fmt: skip
+    batch = inputs["blur"][0]
     sr = model.restore(model.baseline, batch.lr).detach()
     assert table["psnr"][2:].tolist() == psnr(sr, batch.hr, 2).tolist()
-
-
-def table(gains, images=("a", "b", "c")):
-    """PSNR 20 + 1 per image, plus the gain of (variant, replicate)."""
-    rows = [
-        {"variant": variant, "replicate": replicate, "image": image, "psnr": 20 + place + gain}
-        for (variant, replicate), gain in {("baseline", 0): 0, **gains}.items()
-        for place, image in enumerate(images)
-    ]
-    return pd.DataFrame(rows)
-
-
-HAND_MADE = {
-    ("target", 0): 4.0,
-    ("discovered", 0): 3.0,
-    ("discovered", 1): 3.0,
-    ("random", 0): 1.0,
-    ("random", 1): 2.0,
-    ("rewired", 0): 3.0,
-    ("rewired", 1): 3.0,
-    ("all", 0): 5.0,
-}
-
-
-def test_shares_of_a_hand_made_table():
-    results = summarize(table(HAND_MADE), PARAMS, np.random.default_rng(0))
-    assert results["gain"] == pytest.approx(4)
-    recovered = {name: values["recovered"] for name, values in results.items() if name != "gain"}
-    assert recovered == pytest.approx({"discovered": 0.75, "random": 0.375, "rewired": 0.75, "all": 1.25})
-    for bound in ("_low", "_high"):
-        assert results["discovered"]["recovered" + bound] == pytest.approx(0.75)
-        assert results["rewired"]["behind" + bound] == pytest.approx(0)
-    assert results["random"]["behind"] == pytest.approx(0.375)
-    assert results["random"]["behind_low"] == pytest.approx(0.25)  # both draws the better replicate
-    assert results["random"]["behind_high"] == pytest.approx(0.5)
-
-
-def test_an_interval_widens_with_the_spread_over_images():
-    rows = table(HAND_MADE)
-    rows.loc[(rows["variant"] == "random") & (rows["image"] == "a"), "psnr"] += 3
-    wide = summarize(rows, PARAMS, np.random.default_rng(0))["random"]
-    narrow = summarize(table(HAND_MADE), PARAMS, np.random.default_rng(0))["random"]
-    widths = [values["recovered_high"] - values["recovered_low"] for values in (wide, narrow)]
-    assert widths[0] > widths[1]
-
-
-def test_a_gain_too_small_is_reported_and_not_divided_by():
-    results = summarize(
-        table({("target", 0): 0.1, ("discovered", 0): 0.0, ("random", 0): 0.2}), PARAMS, np.random.default_rng(0)
-    )
-    assert results["gain"] == pytest.approx(0.1)
-    assert results["random"] == {"gained_db": pytest.approx(0.2)}
-    assert results["discovered"] == {"gained_db": pytest.approx(0)}

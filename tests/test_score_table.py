@@ -1,3 +1,7 @@
+"""Laws of the score table: rankings come back as they were, and other files are refused by name."""
+
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -6,7 +10,7 @@ import pytest
 
 from faig.attribution.filters import FilterIndex, Layer
 from faig.base.ranking import discovered
-from faig.experiments.score_table import Key, read_discovered, read_metadata, write_scores
+from faig.experiments.score_table import Key, read_discovered, read_layers, read_metadata, write_scores
 
 INDEX = FilterIndex((Layer("first", "first.weight", 4, 3), Layer("last", "last.weight", 3, 4)))  # 24 filters
 
@@ -28,13 +32,24 @@ def path(tmp_path, rankings):
 def test_discovered_filters_come_back_for_every_ranking_and_ratio(path, rankings):
     for ratio in (0.04, 0.25, 1.0):
         found = read_discovered(path, ratio, 24)
-        assert found.keys() == rankings.keys()
+        assert list(found) == [replace(key, ratio=ratio) for key in rankings]
         for key, scores in rankings.items():
-            assert np.array_equal(found[key], discovered(scores, ratio))
+            assert np.array_equal(found[replace(key, ratio=ratio)], discovered(scores, ratio))
 
 
-def test_methods_can_be_chosen(path):
+def test_methods_and_degradations_can_be_chosen(path):
     assert {key.method for key in read_discovered(path, 0.1, 24, ["random"])} == {"random"}
+    assert list(read_discovered(path, 0.1, 24, degradations=["noise"])) == [Key("faig", "noise", ratio=0.1)]
+
+
+def test_layers_are_those_of_the_network(path):
+    layers, generator = read_layers(path), np.random.default_rng(1)
+    assert layers.names == tuple(INDEX.layers)
+    np.testing.assert_array_equal(layers.numbers, INDEX.layer_numbers)
+    np.testing.assert_array_equal(layers.sizes, INDEX.sizes)
+    for filters in (np.array([], dtype=int), np.arange(24), generator.choice(24, 7, replace=False)):
+        np.testing.assert_array_equal(layers.count(filters), INDEX.count_by_layer(filters))
+        np.testing.assert_array_equal(layers.depths(filters), INDEX.depths(filters))
 
 
 def test_rows_say_where_each_filter_lies(path, rankings):

@@ -15,7 +15,7 @@ from faig.experiments.scoring import METHODS, ScoreParams, detour, num_passes, s
 
 CROPS = CropParams(num=2, size=16)
 TWO_NODES = QuadratureParams(rule="gausslegendre", num_nodes=2, max_nodes=2, tolerance=0.1)
-PARAMS = ScoreParams(images=CROPS, dead_leaves=CROPS, rule="share", quadrature=TWO_NODES, num_random=2)
+PARAMS = ScoreParams(images=CROPS, dead_leaves=CROPS, contrast="share", quadrature=TWO_NODES, num_random=2)
 GROUP = Group(0, 1, torch.device("cpu"))
 BOTH = TargetParams(mixture={"blur": 1.0}, attribute=("blur", "noise"), effort=1.0)
 ALONE = TargetParams(mixture={"blur": 1.0}, attribute=("blur",), effort=1.0)

@@ -12,46 +12,46 @@ import pytest
 from conftest import ROOT
 from project import IDENTITY
 
-from tools.seeds import METRICS, PARAMS, find_runs
-
-CLAIMS = {"few": {"says": "few filters", "metric": "mask/removed", "at_least": 0.5}}
+from tools.seeds import CLAIMS, METRICS, NUMBERS, PARAMS, find_runs
 
 
-def data(params: dict[str, Any], value: float | None) -> dict[str, Any]:
-    metrics = {} if value is None else {METRICS: {"data": {"claims": {"few": {"value": value}}}}}
-    return {"params": {PARAMS: {"data": {"claims": CLAIMS, **params}}}, "metrics": metrics}
+def item(rev: str, params: dict[str, Any], value: float | None) -> dict[str, Any]:
+    metrics = {} if value is None else {METRICS: {"data": {"few": value}}}
+    return {"rev": rev, "data": {"params": {PARAMS: {"data": params}}, "metrics": metrics}}
 
 
 def shown(head: dict[str, Any], *experiments: dict[str, Any]) -> list[dict[str, Any]]:
-    others = [{"revs": [{"data": values}]} for values in experiments]
-    return [{"data": data({"seed": 99}, 9.0)}, {"data": head, "experiments": others or None}]
+    """What ``dvc exp show`` shows; its first entry is the workspace."""
+    others = [{"revs": [experiment]} for experiment in experiments]
+    return [item("workspace", {"seed": 99}, 9.0), {**head, "experiments": others or None}]
 
 
 def test_runs_that_differ_in_more_than_the_seed_or_have_no_results_are_left_out():
-    head = data({"seed": 0, "scale": 2}, 0.1)
+    head = item("head", {"seed": 0, "scale": 2}, 0.1)
     others = [
-        data({"seed": 2, "scale": 2}, 0.3),
-        data({"seed": 1, "scale": 3}, 0.4),
-        data({"seed": 3, "scale": 2}, None),
-        data({"seed": 2, "scale": 2}, 0.5),  # older
+        item("two", {"seed": 2, "scale": 2}, 0.3),
+        item("other scale", {"seed": 1, "scale": 3}, 0.4),
+        item("no results", {"seed": 3, "scale": 2}, None),
+        item("older", {"seed": 2, "scale": 2}, 0.5),
     ]
-    params, runs = find_runs(shown(head, *others))
-    assert params["scale"] == 2
-    assert {seed: claims["few"]["value"] for seed, claims in runs.items()} == {0: 0.1, 2: 0.3}
+    assert find_runs(shown(head, *others)) == {0: "head", 2: "two"}
 
 
 def test_a_commit_without_results_is_refused():
-    with pytest.raises(ValueError, match="HEAD holds no metrics/claims"):
-        find_runs(shown(data({"seed": 0}, None)))
+    with pytest.raises(ValueError, match=r"HEAD holds no metrics/argument\.json"):
+        find_runs(shown(item("head", {"seed": 0}, None)))
 
 
 RUN = f"""
 import json
+from pathlib import Path
 from ruamel.yaml import YAML
+from faig.report.numbers import write_numbers
 
 seed = YAML(typ="safe").load(open("params.yaml"))["seed"]
-result = {{"value": 0.75 + seed / 4, "threshold": 0.5, "verdict": "holds"}}
-json.dump({{"claims": {{"few": result}}}}, open("{METRICS}", "w"))
+write_numbers(Path("{NUMBERS[0]}"), {{"mask": {{"removed": 0.75 + seed / 4}}}})
+write_numbers(Path("{NUMBERS[1]}"), {{"severity": {{"bound": 0.5}}}})
+Path("{METRICS}").write_text(json.dumps({{"few": 0.75 + seed / 4}}))
 """
 
 
@@ -63,11 +63,18 @@ def test_experiments_of_dvc_become_a_table(tmp_path: Path):
     def run(*command: str) -> str:
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
 
-    stage = {"cmd": "python run.py", "params": ["seed", "claims"], "metrics": [{METRICS: {"cache": False}}]}
-    (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": {"claims": stage}}))
-    (tmp_path / "params.yaml").write_text(json.dumps({"seed": 0, "claims": CLAIMS}))
-    (tmp_path / "run.py").write_text(RUN)
-    (tmp_path / "metrics").mkdir()
+    uncached = {"cache": False}
+    stage = {"cmd": "python run.py", "params": ["seed"], "metrics": [{METRICS: uncached}]}
+    stage["outs"] = [{path: uncached} for path in NUMBERS]
+    claim = {"says": "few filters", "metric": "mask/removed", "at_least": "severity/bound", "set": "before"}
+    for path, content in (
+        ("dvc.yaml", json.dumps({"stages": {"claims": stage}})),
+        ("params.yaml", json.dumps({"seed": 0})),
+        (CLAIMS, json.dumps({"few": claim})),
+        ("run.py", RUN),
+    ):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(content)
     dvc = (sys.executable, "-m", "dvc")
     run("git", "init", "-q")
     run(*dvc, "init", "-q")

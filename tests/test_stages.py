@@ -21,11 +21,11 @@ from stages import check as check_stage
 from stages import list_imports as list_imports_stage
 from stages.shared.cli import checkpoint_folder, delete_afterwards, path_option, stage
 from stages.shared.imports import list_imports
-from stages.shared.outputs import write_csv, write_json, write_parquet
+from stages.shared.outputs import read_parquet, write_csv, write_json, write_parquet
 from tools import clean_stale
 
 ROOT = Path(__file__).parents[1]
-STAGES = sorted(read_params(ROOT / "dvc.yaml")["stages"])
+STAGES = sorted(name for file in ("dvc.yaml", "argument/dvc.yaml") for name in read_params(ROOT / file)["stages"])
 TABLE = pd.DataFrame({"image": ["b", "a"], "psnr": [30.123456789, 1e-7]})
 
 
@@ -67,7 +67,7 @@ def test_csv_has_6_significant_digits(tmp_path: Path):
 def test_parquet_is_read_as_it_was_written(tmp_path: Path):
     table = TABLE.assign(scores=[np.array([1.0, 2.0], dtype=np.float32), np.array([3.0], dtype=np.float32)])
     write_parquet(tmp_path / "a" / "table.parquet", table)
-    found = pd.read_parquet(tmp_path / "a" / "table.parquet")
+    found = read_parquet(tmp_path / "a" / "table.parquet")
     pd.testing.assert_frame_equal(found, table)
 
 
@@ -366,11 +366,12 @@ def test_a_changed_module_changes_the_lists_of_those_that_import_it_and_no_other
         "mask",
         "sweep",
         "predict",
+        "report",
         "modulate",
-        "compare_targets",
         "retrain",
         "compare_predictors",
         "severity",
+        "claims",
     }
     assert changed & set(STAGES) == {"check", *readers}
 
@@ -381,6 +382,15 @@ def test_an_import_inside_a_function_counts(code: Path):
     with (code / "faig/data/pairs.py").open("a", encoding="utf-8") as module:
         module.write("\n\ndef late():\n    import faig.data.quality\n")
     assert "faig/data/quality.py" in lists_of(code / "lists")["pair"]
+
+
+def test_an_import_for_type_checkers_alone_does_not_count(code: Path):
+    before = lists_of(code / "lists")["pair"]
+    with (code / "faig/data/pairs.py").open("a", encoding="utf-8") as module:
+        module.write("\n\nif TYPE_CHECKING:\n    import faig.data.quality\n")
+    after = lists_of(code / "lists")["pair"]
+    assert after != before
+    assert "faig/data/quality.py" not in after
 
 
 def test_a_module_that_is_not_python_is_named_and_the_lists_stay(code: Path):

@@ -50,15 +50,16 @@ def closure(script: Path) -> set[Path]:
 
 
 def imports(module: Path) -> Iterator[Path]:
-    """The project's modules that a module imports itself, anywhere in its text.
+    """The project's modules that a module imports itself, anywhere in its text but under ``if TYPE_CHECKING``.
 
     Raises:
         ValueError: the module is not Python.
     """
     try:
-        nodes = list(ast.walk(ast.parse(module.read_text(encoding="utf-8"))))
+        tree = ast.parse(module.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise ValueError(f"{module}, line {error.lineno}: {error.msg}") from error
+    nodes = list(_run(tree))
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -68,3 +69,11 @@ def imports(module: Path) -> Iterator[Path]:
         if parts[0] in PACKAGES:
             packages = (Path(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1))
             yield from filter(Path.is_file, (*packages, Path(*parts).with_suffix(".py")))
+
+
+def _run(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and all within it but what only type checkers read."""
+    yield node
+    if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+        for child in ast.iter_child_nodes(node):
+            yield from _run(child)

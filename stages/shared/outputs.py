@@ -1,4 +1,4 @@
-"""How stages write their results: whole or not at all, equal bytes for equal values."""
+"""How stages write their results, whole or not at all, equal bytes for equal values; and read what others measured."""
 
 import json
 from collections.abc import Mapping
@@ -28,6 +28,18 @@ def write_parquet(path: Path, table: pd.DataFrame) -> None:
     """Write a table as Parquet."""
     with replacing(path) as partial:
         table.to_parquet(partial, index=False)
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read what :func:`write_parquet` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file; the message says what to do.
+        ValueError: it is not Parquet.
+    """
+    if not path.is_file():  # pandas would name the file alone
+        raise FileNotFoundError(f"{path} does not exist: run the stage that writes it first (`dvc repro`)")
+    return pd.read_parquet(path)
 
 
 def _write(path: Path, text: str) -> None:

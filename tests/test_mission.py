@@ -1,0 +1,122 @@
+"""Laws of the mission's numbers: few make the headline, and what was not measured is left out of it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from faig.base.params import load_params
+from faig.base.statistics import BootstrapParams
+from faig.data.targets import TargetParams
+from faig.experiments.score_table import Layers
+from faig.report.effects import by_ratio, effects, gains
+from faig.report.mission import check_results, curve_table, depth_results, headline, masking_results
+from faig.report.numbers import to_results, to_table
+
+BOOTSTRAP = BootstrapParams(num_resamples=50, confidence=0.9)
+TARGET = load_params("targets.blind", TargetParams, ROOT / "params.yaml")
+RATIOS = (0.01, 0.03, 0.1)
+CHECKS = {
+    "blur": {"convergence_error": 0.02, "nodes": 12.0, "unconverged": 0.0, "barrier": 0.3},
+    "noise": {"convergence_error": 0.05, "nodes": 24.0, "unconverged": 1.0, "barrier": 0.1},
+    "clean": {"barrier": 0.7},
+}
+
+
+def measured(*ratios: float, gain: float = 4.0) -> pd.DataFrame:
+    """PSNR of the committed target's inputs: fine-tuning brings ``gain`` but for clean, masking takes a share of it."""
+    networks = [("baseline", "", 0.0, 0.0), ("target", "", 0.0, 1.0)]
+    networks += [
+        (method, name, ratio, 1 - ratio * factor)
+        for ratio in ratios
+        for method, factor in (("faig", 8.0), ("random", 1.0))
+        for name in TARGET.attribute
+    ]
+    rows = [
+        {"method": method, "degradation": of, "replicate": 0, "ratio": ratio, "input": name, "image": image}
+        | {"psnr": 25.0 + image + share * gain * (name != "clean")}
+        for method, of, ratio, share in networks
+        for name in TARGET.degradations
+        for image in range(3)
+    ]
+    return pd.DataFrame(rows)
+
+
+def results_of(gain: float = 4.0) -> dict:
+    tables = measured(0.03, gain=gain), measured(*RATIOS, gain=gain)
+    results = masking_results("blind", *tables, TARGET.attribute, 0.5, BOOTSTRAP, seed=0)
+    predictors = {
+        name: {"accuracy_attributed": 0.9, "accuracy_all": 0.8, "auroc": {}} for name in ("overlap", "response")
+    }
+    return {**results, "score": {"blind": check_results(CHECKS)}, "predict": predictors}
+
+
+def test_results_are_gains_and_effects_at_the_mask_ratio_and_over_the_sweep():
+    results, sweep = results_of(), measured(*RATIOS)
+    options = (TARGET.attribute, 0.5, BOOTSTRAP, 0)
+    assert results["finetune"]["blind"] == gains(sweep)
+    assert results["mask"]["blind"] == effects(measured(0.03), *options)
+    for ratio, table in by_ratio(sweep).items():
+        for method, by_degradation in effects(table, *options).items():
+            for name, values in by_degradation.items():
+                assert results["ratios"]["blind"][method][name][f"{ratio:g}"] == values
+    assert set(results["ratios"]["blind"]["faig"]["blur"]) == {"0.01", "0.03", "0.1"}
+
+
+def test_curves_have_a_row_per_method_degradation_and_ratio():
+    curves = results_of()["ratios"]["blind"]
+    table = curve_table(curves).set_index(["method", "degradation", "ratio"])
+    assert len(table) == 2 * len(TARGET.attribute) * len(RATIOS)
+    for method, name, ratio in table.index:
+        assert table["removed"][method, name, ratio] == curves[method][name][f"{ratio:g}"]["removed"]
+    assert set(table.columns) == {
+        f"{name}{end}" for name in ("removed", "collateral", "selectivity") for end in ("", "_low", "_high")
+    }
+
+
+def test_the_worst_degradation_says_how_well_the_integrals_close():
+    worst = {"convergence_error": 0.05, "nodes": 24.0, "unconverged": 1.0}
+    assert check_results(CHECKS) == {**worst, "barrier": {"blur": 0.3, "noise": 0.1, "clean": 0.7}}
+
+
+def test_depths_are_means_over_the_filters():
+    layers = Layers(("first", "middle", "last"), np.array([0, 0, 1, 2, 2]))
+    assert depth_results(layers, {"blur": np.array([0, 1]), "noise": np.array([0, 2, 4])}) == {"blur": 0, "noise": 0.5}
+
+
+def numbers(results: dict) -> list[str]:
+    return to_table(results)["name"].tolist()
+
+
+def test_the_headline_is_at_most_20_numbers_each_found_in_the_results():
+    results = results_of()
+    found = headline(results, "blind")
+    assert list(found) == [
+        "gain_db",
+        "removed_by_masking",
+        "removed_by_masking_at_random",
+        "collateral_of_masking",
+        "clean_db_lost_by_masking",
+        "prediction_accuracy",
+        "faig_convergence_error",
+        "faig_barrier_db",
+    ]
+    assert len(numbers(found)) <= 20
+    own = results["mask"]["blind"]["faig"]
+    assert found["gain_db"] == {name: values["gain"] for name, values in gains(measured(0.03)).items()}
+    assert found["removed_by_masking"] == {name: own[name]["removed"] for name in TARGET.attribute}
+    assert found["collateral_of_masking"] == {name: own[name]["collateral"] for name in TARGET.attribute}
+    assert found["removed_by_masking"]["blur"] == pytest.approx(0.24)
+    assert found["removed_by_masking_at_random"]["blur"] == pytest.approx(0.03)
+    assert found["clean_db_lost_by_masking"] == {"blur": 0, "noise": 0}
+    assert set(found["prediction_accuracy"]) == {
+        f"{name}_{among}" for name in ("overlap", "response") for among in ("attributed", "all")
+    }
+    assert (found["faig_convergence_error"], found["faig_barrier_db"]) == (0.05, 0.7)
+
+
+def test_the_headline_leaves_out_what_was_not_measured():
+    found = headline(results_of(gain=0.1), "blind")
+    assert found["gain_db"]["blur"] == pytest.approx(0.1)
+    assert found["removed_by_masking"] == found["removed_by_masking_at_random"] == found["collateral_of_masking"] == {}
+    assert to_results(to_table(found)).keys() >= {"gain_db", "faig_barrier_db"}
