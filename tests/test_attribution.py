@@ -328,6 +328,7 @@ def test_a_linear_layer_is_a_1x1_convolution():
     np.testing.assert_allclose(first.scores, second.scores, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_auto_doubles_the_nodes_until_both_errors_are_small(model, images):
     tight, loose = (
         QuadratureParams(rule="auto", num_nodes=2, max_nodes=512, tolerance=tolerance) for tolerance in (0.01, 0.5)

@@ -54,6 +54,7 @@ def test_a_table_that_nothing_makes_and_one_that_is_missing_are_refused():
             render(text, tables, ROOT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["metrics/mission.parquet", "metrics", ""])
 def test_a_run_of_some_stages_has_fewer_rows(tmp_path: Path, kept: str):
     """Every table is made of what there is: the mission's numbers alone, all numbers, or all of a run."""

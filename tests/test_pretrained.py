@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from presets.apply import overlay
+from conftest import overlay
 
 from faig.data.images import write_png
 from faig.data.pairs import list_pairs, write_entries
@@ -116,7 +116,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Path("stages").mkdir(exist_ok=True)
         Path(f"stages/{name}.py").write_text("")
     changes = f"network: {{width: 4, depth: 1}}\ntrain_baseline: {TRAINING}\nfinetune: {TRAINING}\n"
-    Path("params.yaml").write_text(overlay((ROOT / "params.yaml").read_text(), changes, source="test"))
+    Path("params.yaml").write_text(overlay((ROOT / "params.yaml").read_text(), changes))
     shutil.copytree(ROOT / "published/none", "published/none")
     generator = np.random.default_rng(0)
     for split in ("train", "test"):
@@ -130,7 +130,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def set_pretrained(folder: str) -> None:
     path = Path("params.yaml")
-    path.write_text(overlay(path.read_text(), f"network: {{pretrained: {folder}}}", source="test"))
+    path.write_text(overlay(path.read_text(), f"network: {{pretrained: {folder}}}"))
 
 
 def run_training(name: str) -> Result:

@@ -12,15 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from conftest import ROOT, TINY
-from presets.apply import overlay
-from tools.timings import COLUMNS, read_timings, timed, timings_file
+from conftest import ROOT, TINY, overlay
 
 from faig.data.dead_leaves import PREFIX
 from faig.networks.models import build_network, load_network, save_network
 from faig.networks.pretrained import find_weights
 from faig.report.numbers import write_numbers
 from stages.shared.outputs import write_parquet
+from stages.shared.timings import COLUMNS, timings_file
 from tools import publish
 from tools.publish import main
 
@@ -72,7 +71,7 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def take_published() -> None:
     path = Path("params.yaml")
-    path.write_text(overlay(path.read_text(), "network: {pretrained: published/tiny/weights}", source="test"))
+    path.write_text(overlay(path.read_text(), "network: {pretrained: published/tiny/weights}"))
 
 
 def published(test: str, to: Path) -> Any:
@@ -250,38 +249,3 @@ def test_results_of_weights_whose_training_is_not_published_are_refused(finished
     result = published("B", to)
     assert result.exit_code == 1
     assert "lacks the run that trained" in result.output
-
-
-# Timings
-
-
-def test_a_stage_s_time_and_memory_are_noted(tmp_path: Path):
-    script = """
-import time
-print("Stage 'survey' didn't change", flush=True)
-time.sleep(0.1)
-for name in ("a", "b@c"):
-    print(f"Running stage '{name}':", flush=True)
-    time.sleep(0.5)
-    kept = bytearray(64 * 2**20 if name == "a" else 1)
-    time.sleep(0.5)
-raise SystemExit(3)
-"""
-    output = tmp_path / "timings.csv"
-    assert timed([sys.executable, "-c", script], output) == 3
-    assert timed([sys.executable, "-c", script], output) == 3
-    table = pd.read_csv(output)
-    assert table["stage"].tolist() == ["a", "b@c"] * 2
-    assert table["ended"].tolist() == [True, False] * 2
-    assert all(0.9 < seconds < 5 for seconds in table["seconds"])
-    assert all(1 < memory < 1000 for memory in table["peak_memory_mib"])
-    assert max(table["peak_memory_mib"]) >= 64
-
-
-def test_of_a_stage_s_runs_the_last_counts_with_its_interruptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-    write("params.yaml", "")
-    assert read_timings().empty
-    runs = ["a,1,5,True", "b,2,9,False", "a,3,7,False", "b,4,1,True", "a,5,6,True", "c,8,8,False"]
-    write(str(timings_file()), "\n".join([",".join(COLUMNS), *runs, ""]))
-    assert read_timings().to_dict("list") == {"stage": ["b", "a"], "seconds": [6, 8], "peak_memory_mib": [9, 7]}

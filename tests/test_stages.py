@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
+from faig.base.errors import InputError
 from faig.base.files import complete_folder
 from faig.base.params import read_params
 from stages import check as check_stage
@@ -122,7 +123,7 @@ def command_that_raises(error: Exception) -> click.Command:
     return main
 
 
-@pytest.mark.parametrize("error", [ValueError("seed = -1 is below 0"), FileNotFoundError("no such file: a.png")])
+@pytest.mark.parametrize("error", [InputError("seed = -1 is below 0"), FileNotFoundError("no such file: a.png")])
 def test_the_user_s_mistakes_end_a_stage_with_one_line(error: Exception):
     result = run(command_that_raises(error), "--output", "x")
     assert result.exit_code == 1
@@ -161,7 +162,7 @@ def test_other_code_takes_up_no_checkpoint(code: Path):
     assert checkpoint_folder("finetune", "blind") != before
 
 
-@pytest.mark.parametrize("error", [None, ValueError("disk full")])
+@pytest.mark.parametrize("error", [None, OSError("disk full")])
 def test_a_checkpoint_goes_when_all_is_well(tmp_path: Path, error: Exception | None):
     folder = tmp_path / "checkpoint"
     folder.mkdir()
