@@ -176,11 +176,8 @@ def test_every_output_is_named_in_the_command(stage: str):
 def test_claims_depend_on_all_that_the_argument_measures_and_read_it():
     measured = [path for stage in ARGUMENT for path in paths_of(stage, "outs") if path.startswith("data/argument/")]
     assert sorted(measured) == sorted(path for path in paths_of("claims", "deps") if path.startswith("data/argument/"))
-    [reader] = {
-        module for module in own_imports(script_of("claims")) if list(calls_of(tree(module), "summarize_dials"))
-    }
-    names = {ast.literal_eval(call.args[0]) for call in calls_of(tree(reader), "read")}
-    assert {f"data/argument/{name}.parquet" for name in names} == set(measured)
+    calls = [call for module in own_imports(script_of("claims")) for call in calls_of(tree(module), "read")]
+    assert {f"data/argument/{ast.literal_eval(call.args[0])}.parquet" for call in calls} == set(measured)
 
 
 def test_the_survey_cleans_every_folder_with_a_file_per_target_or_degradation():

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from faig.base.files import complete_folder
-from faig.base.params import read_params
+from faig.base.params import ParamsError, read_params
 from stages import check as check_stage
 from stages.shared.cli import checkpoint_folder, delete_afterwards, path_option, stage
 from stages.shared.imports import list_imports
@@ -121,7 +121,7 @@ def command_that_raises(error: Exception) -> click.Command:
     return main
 
 
-@pytest.mark.parametrize("error", [ValueError("seed = -1 is below 0"), FileNotFoundError("no such file: a.png")])
+@pytest.mark.parametrize("error", [ParamsError("seed = -1 is below 0"), FileNotFoundError("no such file: a.png")])
 def test_the_user_s_mistakes_end_a_stage_with_one_line(error: Exception):
     result = run(command_that_raises(error), "--output", "x")
     assert result.exit_code == 1
