@@ -1,6 +1,5 @@
 """Laws of the mission's numbers: few make the headline, and what was not measured is left out of it."""
 
-
 import numpy as np
 import pandas as pd
 import pytest
