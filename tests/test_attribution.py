@@ -8,20 +8,8 @@ from conftest import CPU, TINY
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from faig.attribution.engine import (
-    Attribution,
-    attribute,
-    attribute_image,
-    attribute_images,
-    barrier,
-    discriminate,
-    input_gradients,
-    integrate,
-    loss,
-    random_scores,
-    taylor,
-    weight_change,
-)
+from faig.attribution.comparisons import discriminate, input_gradients, random_scores, taylor, weight_change
+from faig.attribution.engine import Attribution, attribute, attribute_image, attribute_images, barrier, integrate, loss
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import END_POINT, QuadratureParams, quadrature
 from faig.base.compute import Compute

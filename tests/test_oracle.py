@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner
 from conftest import CPU, ROOT, TINY
 
-from faig.attribution.engine import attribute_images, discriminate
+from faig.attribution.comparisons import discriminate
+from faig.attribution.engine import attribute_images
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import quadrature
 from faig.base.ranking import discovered

@@ -1,4 +1,4 @@
-"""The architecture as tests: what depends on what, in dvc.yaml and among modules; and params.yaml as a whole."""
+"""The architecture as tests: what depends on what, in both dvc.yaml and among modules; and params.yaml as a whole."""
 
 import ast
 import copy
@@ -21,7 +21,10 @@ from faig.pipeline import PipelineParams
 
 ROOT = Path(__file__).parents[1]
 COMMITTED = read_params(ROOT / "params.yaml")
-DVC = read_params(ROOT / "dvc.yaml")["stages"]
+MISSION, ARGUMENT = (read_params(ROOT / folder / "dvc.yaml")["stages"] for folder in ("", "argument"))
+DVC = MISSION | ARGUMENT
+REPORTING = {"report": "metrics/mission.parquet", "claims": "metrics/argument.parquet"}
+"""Stages that run no network, and their tables of numbers, which are in git."""
 STAGES: dict[str, dict[str, Any]] = {name: body.get("do", body) for name, body in DVC.items()}
 MODULES = sorted(path for package in ("faig", "stages", "tools") for path in (ROOT / package).rglob("*.py"))
 
@@ -77,13 +80,13 @@ def calls_of(nodes: ast.AST, name: str) -> Iterator[ast.Call]:
 
 
 def keys_read(stage: str) -> set[str]:
-    """Keys of params.yaml that a stage's script loads, itself or by the helpers that it imports; * for a variable."""
-    readers = ("inputs", "fitting", "prediction_crops")
-    nodes = [node for module in readers for node in tree(ROOT / f"stages/shared/{module}.py").body]
+    """Keys of params.yaml that a stage's script loads, itself or by the helpers that it calls; * for a variable."""
+    nodes = [node for module in (ROOT / "stages/shared").glob("*.py") for node in tree(module).body]
     helpers = {node.name: node for node in nodes if isinstance(node, ast.FunctionDef)}
-    names = {name.rsplit(".", 1)[-1] for name in imported_names(script_of(stage))} & helpers.keys()
-    keys = set()
-    for part in [tree(script_of(stage)), *(helpers[name] for name in names)]:
+    keys, parts = set(), [tree(script_of(stage))]
+    for part in parts:  # which grows
+        called = {node.id for node in ast.walk(part) if isinstance(node, ast.Name)}
+        parts += [helpers[name] for name in sorted(called & helpers.keys()) if helpers[name] not in parts]
         for call in calls_of(part, "load_params"):
             keys.add(re.sub(r"\{.*?\}", "*", ast.unparse(call.args[0]).removeprefix("f").strip("'\"")))
     return keys
@@ -105,12 +108,20 @@ def test_every_script_is_a_stage_of_its_name():
     assert all(script_of(stage).stem == stage for stage in STAGES)
 
 
+def test_the_mission_needs_nothing_of_the_argument_and_both_run_in_the_project_s_folder():
+    assert not MISSION.keys() & ARGUMENT.keys()
+    made = {path for stage in ARGUMENT for path in paths_of(stage, "outs", "metrics", "plots")}
+    assert not made & {path for stage in MISSION for path in paths_of(stage, "deps")}
+    assert {body.get("wdir") for body in ARGUMENT.values()} == {".."}
+    assert not any("wdir" in STAGES[stage] for stage in MISSION)
+
+
 @pytest.mark.parametrize("stage", STAGES)
-def test_no_output_is_kept_from_the_cache(stage: str):
+def test_no_output_but_a_report_s_numbers_is_kept_from_the_cache(stage: str):
     """``cache: false`` and ``persist`` under ``outs`` turn the run-cache off; under metrics and plots they do not."""
     for entry in STAGES[stage].get("outs", []):
-        settings = {} if isinstance(entry, str) else next(iter(entry.values()))
-        assert not {"cache", "persist"} & set(settings)
+        if isinstance(entry, dict):
+            assert entry == {REPORTING[stage]: {"cache": False}}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -132,7 +143,7 @@ def test_a_stage_lists_the_params_that_it_reads(stage: str):
     listed = {re.sub(r"\$\{.*?\}", "*", key) for key in params_of(stage)}
     read = {key for key in keys_read(stage) if key.split(".")[0] != "compute"}
     assert {key for key in read if not any(key == known or key.startswith(f"{known}.") for known in listed)} == set()
-    if "read_params" not in script_of(stage).read_text(encoding="utf-8"):
+    if stage != "check":  # which reads all of the file
         assert listed - read <= {"degradations"}  # listed for what a folder of all degradations holds
 
 
@@ -158,7 +169,7 @@ def test_code_and_photographs_and_published_weights_are_dependencies():
 def test_the_folder_data_says_what_will_be_in_it():
     listed = set(re.findall(r"`([\w./]+)`", (ROOT / "data/README.md").read_text(encoding="utf-8")))
     for stage in STAGES:
-        for path in paths_of(stage, "outs"):
+        for path in (path for path in paths_of(stage, "outs") if path.startswith("data/")):
             name = Path(re.sub(r"\$\{key\}", "DEGRADATION" if "/lr/" in path else "TARGET", path)).relative_to("data")
             assert any(entry == str(name) or entry.startswith(f"{name}/") for entry in listed), path
 
@@ -173,7 +184,17 @@ def test_a_command_has_the_options_of_its_script(stage: str):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_output_is_named_in_the_command(stage: str):
-    assert set(paths_of(stage, "outs", "metrics", "plots")) <= {value for _, value in options_of(stage)}
+    """Or lies, if it is a plot, in a folder that is."""
+    named = {value for _, value in options_of(stage)}
+    assert set(paths_of(stage, "outs", "metrics")) <= named
+    assert all({path, str(Path(path).parent)} & named for path in paths_of(stage, "plots"))
+
+
+def test_claims_depend_on_all_that_the_argument_measures_and_read_it():
+    measured = [path for stage in ARGUMENT for path in paths_of(stage, "outs") if path.startswith("data/argument/")]
+    assert sorted(measured) == sorted(path for path in paths_of("claims", "deps") if path.startswith("data/argument/"))
+    calls = [call for module in own_imports(script_of("claims")) for call in calls_of(tree(module), "read")]
+    assert {f"data/argument/{ast.literal_eval(call.args[0])}.parquet" for call in calls} == set(measured)
 
 
 def test_no_two_stages_write_one_path():
@@ -215,6 +236,13 @@ def test_sizes_stay_readable():
 def test_preparing_images_needs_no_torch():
     """Torch takes seconds to import, and these stages run once per degradation and target."""
     code = "import sys, stages.prepare, stages.synthesize, stages.pair; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_reporting_needs_no_torch():
+    """And no network, no scores: numbers are made of tables alone."""
+    code = f"import sys, {', '.join(f'stages.{stage}' for stage in REPORTING)}\n"
+    code += "sys.exit('torch' in sys.modules or any(name.startswith('faig.networks') for name in sys.modules))"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
@@ -279,6 +307,13 @@ def test_every_photograph_is_as_large_as_the_crops_taken_of_it():
         ("score__num_random", 130, "score.num_random = 130"),
         ("network__width", 10**6, "network.width = 1000000"),
         ("finetune__learning_rate", 100.0, "finetune.learning_rate = 100.0"),
+        ("score__contrast", "ratio", "score.contrast = 'ratio'"),
+        ("mask_ratio", 0.0, "mask_ratio = 0.0"),
+        ("min_gain", -0.5, "min_gain = -0.5"),
+        ("bootstrap", {"num_resamples": 0, "confidence": 0.9}, "bootstrap.num_resamples = 0"),
+        ("bootstrap", {"num_resamples": 9, "confidence": 1.0}, "bootstrap.confidence = 1.0"),
+        ("predict__target", "blind", "predict.target is not a known key"),
+        ("retrain__ratio", 0.1, "retrain.ratio is not a known key"),
         ("score__quadrature", {"rule": "auto", "num_nodes": 12, "max_nodes": 8, "tolerance": 0.1}, "max_nodes = 8"),
     ],
 )
@@ -293,7 +328,7 @@ def test_the_downsampling_kernel_is_known():
 def test_a_target_s_degradations_are_defined():
     message = error_of(targets__blind__mixture={"clean": 1, "rain": 1})
     assert message.startswith("params.yaml: targets.blind names the unknown degradation rain; known are clean, blur")
-    assert "targets.noise names the unknown degradation snow" in error_of(targets__noise__attribute=["snow"])
+    assert "targets.only_noise names the unknown degradation snow" in error_of(targets__only_noise__attribute=["snow"])
 
 
 def test_removing_a_degradation_that_is_in_use_says_where():
@@ -310,9 +345,9 @@ def test_clean_is_always_defined():
 
 
 def test_a_target_attributes_something_and_never_clean():
-    assert "targets.blur.attribute" in error_of(targets__blur__attribute=[])
-    assert "attribute = ['clean']" in error_of(targets__blur__attribute=["clean"])
-    assert "attribute = ['blur', 'blur']" in error_of(targets__blur__attribute=["blur", "blur"])
+    assert "targets.only_blur.attribute" in error_of(targets__only_blur__attribute=[])
+    assert "attribute = ['clean']" in error_of(targets__only_blur__attribute=["clean"])
+    assert "attribute = ['blur', 'blur']" in error_of(targets__only_blur__attribute=["blur", "blur"])
 
 
 def test_a_mixture_has_positive_weights():
@@ -329,10 +364,10 @@ def test_there_is_a_target():
     assert "targets = {}" in error_of(targets={})
 
 
-def test_a_stage_s_target_exists():
-    for key in ("predict", "modulate", "compare_targets"):
-        message = error_of(**{f"{key}__target": "sharp"})
-        assert f"{key}.target = 'sharp' is not one of blind, blur, noise" in message
+def test_the_main_target_is_a_target():
+    assert "main_target = 'sharp' is not one of blind, only_blur, only_noise" in error_of(main_target="sharp")
+    for key in ("main_target", "mask_ratio", "bootstrap", "min_gain"):
+        assert f"{key} is missing" in error_of(**{key: None})
 
 
 def test_the_predictor_s_classes_hold_what_its_target_tells_apart():
@@ -357,6 +392,8 @@ def test_a_degradation_downsamples_exactly_once():
 def test_the_levels_of_severity_must_be_those_of_a_degradation():
     blur = {"operation": "gaussian_blur", "key": "sigma", "values": [1, 2, 3, 4, 5, 6]}
     assert "degradations.noise has no operation gaussian_blur" in error_of(severity__levels={"noise": blur})
-    assert "severity.levels names no degradation that severity.target" in error_of(severity__levels={"rain": blur})
+    assert "severity.levels names no degradation that targets.blind attributes" in error_of(
+        severity__levels={"rain": blur}
+    )
     wrong = error_of(severity__levels={"blur": {**blur, "values": [-1, 2, 3, 4, 5, 6]}})
     assert "sigma = -1" in wrong

@@ -11,28 +11,14 @@ import torch
 from faig.attribution.engine import attribute_images
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import quadrature
-from faig.base.compute import Compute
 from faig.data.tensors import detail
 from faig.experiments.prediction import LabelledCrop, overlap, pseudo_scores, response, table_of
-from faig.networks.models import NetworkParams, NetworkSpec, build_network
 
 
-def weights_of(seed: int) -> dict[str, torch.Tensor]:
-    spec = NetworkSpec(params=NetworkParams(name="srcnn", width=4, depth=1), scale=2)
-    return dict(build_network(spec, seed).state_dict())
-
-
-@pytest.fixture(scope="module")
-def model() -> PathModel:
-    spec = NetworkSpec(params=NetworkParams(name="srcnn", width=4, depth=1), scale=2)
-    compute = Compute(device=torch.device("cpu"), precision="fp32")
-    return PathModel(build_network(spec), weights_of(1), weights_of(2), compute)
-
-
-@pytest.fixture(scope="module")
-def images() -> list[torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return [torch.rand(1, 3, 6, size, generator=generator) for size in (6, 8, 10)]
+@pytest.fixture
+def images(images: list[tuple[torch.Tensor, torch.Tensor]]) -> list[torch.Tensor]:
+    """LR images alone, one of them not square."""
+    return [lr[..., : 8 - 2 * (number == 1)] for number, (lr, _) in enumerate(images)]
 
 
 def test_overlap_by_hand():

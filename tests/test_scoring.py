@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from faig.attribution.engine import attribute_image, attribute_images, discriminate
+from faig.attribution.comparisons import discriminate
+from faig.attribution.engine import attribute_image, attribute_images
 from faig.attribution.quadrature import QuadratureParams
 from faig.base.processes import Group
 from faig.base.resuming import NOTHING, Store

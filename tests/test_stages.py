@@ -15,7 +15,6 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from faig.base.errors import InputError
 from faig.base.files import complete_folder
 from faig.base.params import read_params
 from stages import check as check_stage
@@ -111,27 +110,6 @@ def test_what_a_killed_run_left_is_not_taken_up(tmp_path: Path):
 
 
 # Commands
-
-
-def command_that_raises(error: Exception) -> click.Command:
-    @stage
-    @path_option("output", "where to")
-    def main(output: Path) -> None:
-        """Raise."""
-        raise error
-
-    return main
-
-
-@pytest.mark.parametrize("error", [InputError("seed = -1 is below 0"), FileNotFoundError("no such file: a.png")])
-def test_the_user_s_mistakes_end_a_stage_with_one_line(error: Exception):
-    result = run(command_that_raises(error), "--output", "x")
-    assert result.exit_code == 1
-    assert result.output == f"Error: {error}\n"
-
-
-def test_our_mistakes_keep_their_traceback():
-    assert isinstance(run(command_that_raises(KeyError("oops")), "--output", "x").exception, KeyError)
 
 
 def test_a_path_option_is_required_and_gives_a_path(tmp_path: Path):

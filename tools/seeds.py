@@ -33,7 +33,8 @@ def main(level: float, output: Path | None) -> None:
         shown = json.loads(run(sys.executable, "-m", "dvc", "exp", "show", "--json"))
         revisions = find_runs(shown)
         claims = validate("", read_params(Path(CLAIMS)), dict[Name, ClaimParams], source=CLAIMS)
-        runs = [{name: judge(claim, numbers_of(rev)) for name, claim in claims.items()} for rev in revisions.values()]
+        measured = [numbers_of(revision) for revision in revisions.values()]
+        runs = [{name: judge(claim, numbers) for name, claim in claims.items()} for numbers in measured]
         rows = over_seeds(claims, runs, level=level)
     except subprocess.CalledProcessError as error:
         raise click.ClickException(error.stderr.decode().strip()) from error

@@ -30,7 +30,8 @@ from benchmarks.common import (
     trained,
     write,
 )
-from faig.attribution.engine import attribute_images, discriminate, taylor
+from faig.attribution.comparisons import discriminate, taylor
+from faig.attribution.engine import attribute_images
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import quadrature
 from faig.attribution.tiling import Tiles, find_halo

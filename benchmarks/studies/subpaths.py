@@ -13,7 +13,8 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.common import write
-from faig.attribution.engine import Example, discriminate, integrate
+from faig.attribution.comparisons import discriminate
+from faig.attribution.engine import Example, integrate
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import END_POINT, Nodes, quadrature
 from faig.base.compute import ComputeParams, resolve

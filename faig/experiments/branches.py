@@ -21,6 +21,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from faig.base.compute import Compute
+from faig.base.errors import InputError
 from faig.base.params import Count, NonNegative, settings
 from faig.data.crops import Batch
 from faig.data.tensors import detail
@@ -103,7 +104,7 @@ def add_branch(one: Network, num_classes: int, budget: float, seed: int) -> TwoB
     ``seed`` draws the encoder and the classifier.
 
     Raises:
-        ValueError: not even an embedding of one channel fits the budget.
+        InputError: not even an embedding of one channel fits the budget.
     """
     limit = budget * num_parameters(one)
     with torch.random.fork_rng(devices=[]):
@@ -112,7 +113,7 @@ def add_branch(one: Network, num_classes: int, budget: float, seed: int) -> TwoB
         while num_parameters(branched := TwoBranchNetwork(one, num_classes, size)) - num_parameters(one) <= limit:
             best, size = branched, size + 1
     if best is None:
-        raise ValueError(
+        raise InputError(
             f"compare_branches.budget = {budget}: the smallest second branch adds "
             f"{num_parameters(branched) - num_parameters(one)} to the network's {num_parameters(one)} parameters"
         )

@@ -25,6 +25,7 @@ from torch import Tensor
 from faig.attribution.engine import attribute_images
 from faig.attribution.path import PathModel, Weights
 from faig.attribution.quadrature import Nodes
+from faig.base.errors import InputError
 from faig.base.params import Name, Unique, settings
 from faig.base.ranking import discovered
 from faig.data.crops import CropParams
@@ -106,11 +107,11 @@ def table_of(crops: Sequence[LabelledCrop], features: Mapping[str, pd.DataFrame]
         Columns set, class, image, and ``<predictor>/<feature>``.
 
     Raises:
-        ValueError: a predictor's features are of another number of crops.
+        InputError: a predictor's features are of another number of crops.
     """
     for predictor, columns in features.items():
         if len(columns) != len(crops):
-            raise ValueError(
+            raise InputError(
                 f"{predictor}: features of {len(columns)} crops, but there are {len(crops)}: run what wrote them"
             )
     columns = {"set": [c.set for c in crops], "class": [c.label for c in crops], "image": [c.name for c in crops]}

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from faig.base.errors import InputError
 from faig.base.files import replacing
 from faig.base.ranking import discovered, num_discovered
 
@@ -103,7 +104,7 @@ def read_discovered(
     """Numbers of the top ``ratio`` share of filters of each ranking, best first; of some methods or degradations only.
 
     Raises:
-        ValueError: the file is missing, is not a score table, or does not rank ``num_filters`` filters.
+        InputError: the file is missing, is not a score table, or does not rank ``num_filters`` filters.
     """
     found = {}
     with _open(path) as file:
@@ -112,9 +113,9 @@ def read_discovered(
             if (methods is None or key.method in methods) and (degradations is None or key.degradation in degradations):
                 filters = file.read_row_group(number, columns=["filter"])["filter"].to_numpy()
                 if len(filters) != num_filters:
-                    raise ValueError(f"{path} ranks {len(filters)} filters, but the network has {num_filters}")
+                    raise InputError(f"{path} ranks {len(filters)} filters, but the network has {num_filters}")
                 if not np.array_equal(np.sort(filters), np.arange(num_filters)):
-                    raise ValueError(f"{path} does not rank each filter once: delete it and run `dvc repro`")
+                    raise InputError(f"{path} does not rank each filter once: delete it and run `dvc repro`")
                 found[replace(key, ratio=ratio)] = filters[: num_discovered(len(filters), ratio)]
     return found
 
@@ -123,7 +124,7 @@ def _key(group: pq.RowGroupMetaData, path: Path) -> Key:
     """The one ranking that a row group holds."""
     statistics = [group.column(place).statistics for place in range(3)]
     if any(each is None or not each.has_min_max or each.min != each.max for each in statistics):
-        raise ValueError(f"{path} is not a score table: a row group holds several rankings, or does not say which")
+        raise InputError(f"{path} is not a score table: a row group holds several rankings, or does not say which")
     return Key(*(each.max for each in statistics))
 
 
@@ -135,14 +136,14 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 def _open(path: Path) -> pq.ParquetFile:
     if not path.is_file():
-        raise ValueError(f"{path} does not exist: run the stage that writes it first (`dvc repro`)")
+        raise InputError(f"{path} does not exist: run the stage that writes it first (`dvc repro`)")
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path} is not a Parquet file: {error}") from error
+        raise InputError(f"{path} is not a Parquet file: {error}") from error
     schema = file.schema_arrow
     if schema.remove_metadata() != SCHEMA or METADATA_KEY not in (schema.metadata or {}):
-        raise ValueError(f"{path} is not a score table: its columns are {schema.names}, not {SCHEMA.names}")
+        raise InputError(f"{path} is not a score table: its columns are {schema.names}, not {SCHEMA.names}")
     return file
 
 
@@ -171,7 +172,7 @@ def read_layers(path: Path) -> Layers:
     """The layers of the filters that a score table ranks.
 
     Raises:
-        ValueError: as :func:`read_discovered`.
+        InputError: as :func:`read_discovered`.
     """
     with _open(path) as file:
         rows = file.read_row_group(0, columns=["layer", "filter"]).to_pandas().sort_values("filter")

@@ -7,18 +7,8 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from faig.attribution.engine import (
-    Example,
-    attribute_image,
-    barrier,
-    convergence_error,
-    discriminate,
-    input_gradients,
-    loss,
-    random_scores,
-    taylor,
-    weight_change,
-)
+from faig.attribution.comparisons import discriminate, input_gradients, random_scores, taylor, weight_change
+from faig.attribution.engine import Example, attribute_image, barrier, convergence_error, loss
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import Nodes, QuadratureParams, quadrature
 from faig.base.params import settings

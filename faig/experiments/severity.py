@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
+from faig.base.errors import InputError
 from faig.base.params import Name, settings
 from faig.data.degradation import degrade, image_generator, parse_operations
 
@@ -40,7 +41,7 @@ def at_level(key: str, operations: Sequence[Any], levels: LevelsParams, value: f
     """The operations of params.yaml's degradation ``key`` with one of their values replaced.
 
     Raises:
-        ValueError: the degradation has no such operation or key, or the value is out of its range.
+        InputError: the degradation has no such operation or key, or the value is out of its range.
     """
     changed, found = [], False
     for operation in operations:
@@ -49,7 +50,7 @@ def at_level(key: str, operations: Sequence[Any], levels: LevelsParams, value: f
             found = True
         changed.append(operation)
     if not found:
-        raise ValueError(f"{key} has no operation {levels.operation} with {levels.key}: see severity.levels")
+        raise InputError(f"{key} has no operation {levels.operation} with {levels.key}: see severity.levels")
     parse_operations(key, changed)
     return changed
 

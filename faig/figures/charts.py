@@ -54,7 +54,7 @@ def modulation_chart(curves: pd.DataFrame, grid: pd.DataFrame, dials: list[str],
 def retraining_chart(results: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     """Write what each variant recovers of the target's gain, with its interval: a panel per degradation.
 
-    ``results``: by degradation as :func:`faig.experiments.retraining.summarize` returns it.
+    ``results``: by degradation as :func:`faig.report.argument.summarize_retraining` returns it.
     """
     with figure_file(path, 1 + 3.1 * len(results), 3.2) as figure:
         panels = figure.subplots(1, len(results), squeeze=False, sharey=True)[0]
@@ -78,7 +78,7 @@ def selectivity_chart(effects: Mapping[str, Mapping[str, Any]], path: Path) -> N
     Where there is no gain to take a share of, the cell is grey and gives the PSNR lost.
 
     Args:
-        effects: by degradation, of one method, as :func:`faig.experiments.masking.effects` returns it.
+        effects: by degradation, of one method, as :func:`faig.report.effects.effects` returns it.
         path: of the PNG file.
     """
     rows = list(effects)
@@ -101,7 +101,7 @@ def selectivity_chart(effects: Mapping[str, Mapping[str, Any]], path: Path) -> N
 def severity_chart(table: pd.DataFrame, path: Path) -> None:
     """Write the response over the level: a panel per degradation, a line per filters, mean over images.
 
-    ``table``: as :func:`faig.experiments.severity.summarize` takes it. The band holds the middle half of the images.
+    ``table``: as :func:`faig.report.argument.summarize_severity` takes it. The band holds the middle half of the images.
     """
     names = list(dict.fromkeys(table["degradation"]))
     colours = colours_of(list(dict.fromkeys(table["filters"])))

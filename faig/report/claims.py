@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from faig.base.errors import InputError
 from faig.base.params import Finite, settings
 
 SECTIONS = (
@@ -43,10 +44,10 @@ class ClaimParams:
 
     def __post_init__(self) -> None:
         if (self.at_least is None) == (self.at_most is None):
-            raise ValueError(f"{self.metric}: give one of at_least and at_most")
+            raise InputError(f"{self.metric}: give one of at_least and at_most")
         for place in (self.metric, self.at_least, self.at_most):
             if isinstance(place, str) and place.split("/")[0] not in SECTIONS:
-                raise ValueError(f"{place} begins with none of {', '.join(SECTIONS)}")
+                raise InputError(f"{place} begins with none of {', '.join(SECTIONS)}")
 
 
 def look_up(metrics: Mapping[str, Any], place: str) -> float | None:
@@ -56,13 +57,13 @@ def look_up(metrics: Mapping[str, Any], place: str) -> float | None:
     did not measure.
 
     Raises:
-        ValueError: what is there is not a number.
+        InputError: what is there is not a number.
     """
     value: Any = metrics
     for part in place.split("/"):
         value = value.get(part) if isinstance(value, Mapping) else None
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise ValueError(f"metric {place} is not a number: {json.dumps(value)}")
+        raise InputError(f"metric {place} is not a number: {json.dumps(value)}")
     return value
 
 
@@ -70,7 +71,7 @@ def judge(claim: ClaimParams, metrics: Mapping[str, Any]) -> dict[str, float | s
     """Statistic, interval, threshold and verdict; only what was measured.
 
     Raises:
-        ValueError: as :func:`look_up`.
+        InputError: as :func:`look_up`.
     """
     rising = claim.at_least is not None
     bound = claim.at_least if rising else claim.at_most
@@ -101,12 +102,12 @@ def over_seeds(
         value is on the right side, ``num_right``, and the ``verdict`` by that interval.
 
     Raises:
-        ValueError: fewer than two runs, or a level that is not between 0 and 1.
+        InputError: fewer than two runs, or a level that is not between 0 and 1.
     """
     from scipy.stats import t as student  # slow to import; no stage comes here
 
     if len(runs) < 2 or not 0 < level < 1:
-        raise ValueError(f"an interval at level {level} over {len(runs)} seeds: two seeds are needed at least")
+        raise InputError(f"an interval at level {level} over {len(runs)} seeds: two seeds are needed at least")
     rows = []
     for name, claim in claims.items():
         found = [run[name] for run in runs if "value" in run.get(name, {}) and "threshold" in run[name]]

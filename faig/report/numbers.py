@@ -5,12 +5,14 @@ low and high, the ends of its interval, empty where there is none. Results in co
 interval of ``removed`` stands under ``removed_low`` and ``removed_high``.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from faig.base.errors import InputError
 from faig.base.files import replacing
 
 COLUMNS = ("name", "value", "low", "high")
@@ -28,11 +30,11 @@ def to_table(results: Mapping[str, Any]) -> pd.DataFrame:
     found = dict(_flat(results))
     rows = []
     for name, value in found.items():
+        if not math.isfinite(value):
+            raise ValueError(f"{name} = {value}: a result must be a finite number")
         base, _, end = name.rpartition("_")
         if end in ENDS and base in found:
             continue
-        if value != value or abs(value) == float("inf"):
-            raise ValueError(f"{name} = {value}: a result must be a finite number")
         ends = (found.get(f"{name}_{end}") for end in ENDS)
         rows.append((name, value, *ends))
     rounded = [[part if isinstance(part, str) else _round(part) for part in row] for row in sorted(rows)]
@@ -69,8 +71,11 @@ def read_numbers(path: Path) -> dict[str, Any]:
     """Read what :func:`write_numbers` wrote, as nested results.
 
     Raises:
-        OSError, ValueError: the file is missing or is no table of numbers.
+        InputError: the file is missing.
+        ValueError: it is no table of numbers.
     """
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: run the stage that writes it first (`dvc repro`)")
     return to_results(pd.read_parquet(path, columns=list(COLUMNS)))
 
 

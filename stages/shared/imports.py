@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from faig.base.errors import InputError
 from faig.base.files import complete_folder
 
 LISTS = Path("data/imports")
@@ -17,11 +18,11 @@ def list_imports(output: Path) -> None:
     """Fill a folder with a list per module in stages/: digest and path of each module that it imports.
 
     Raises:
-        ValueError: there is no script, or a module is not Python.
+        InputError: there is no script, or a module is not Python.
     """
     scripts = sorted(Path("stages").glob("[!_]*.py"))
     if not scripts:
-        raise ValueError("stages/ holds no script: run this in the project's folder")
+        raise InputError("stages/ holds no script: run this in the project's folder")
     with complete_folder(output) as folder:
         for script in scripts:
             (folder / f"{script.stem}.txt").write_text(listed(script), encoding="utf-8")
@@ -37,7 +38,7 @@ def closure(script: Path) -> set[Path]:
     """A module and all of the project that it imports, directly or not.
 
     Raises:
-        ValueError: one of them is not Python.
+        InputError: one of them is not Python.
     """
     found: set[Path] = set()
     todo = [script]
@@ -53,12 +54,12 @@ def imports(module: Path) -> Iterator[Path]:
     """The project's modules that a module imports itself, anywhere in its text but under ``if TYPE_CHECKING``.
 
     Raises:
-        ValueError: the module is not Python.
+        InputError: the module is not Python.
     """
     try:
         tree = ast.parse(module.read_text(encoding="utf-8"))
     except SyntaxError as error:
-        raise ValueError(f"{module}, line {error.lineno}: {error.msg}") from error
+        raise InputError(f"{module}, line {error.lineno}: {error.msg}") from error
     nodes = list(_run(tree))
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     for node in nodes:
