@@ -1,6 +1,5 @@
 """A clone of the project on the smoke preset, to run DVC in."""
 
-import json
 import os
 import re
 import shutil
@@ -18,10 +17,6 @@ from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
 from networkx import ancestors
 
-from faig.base.params import read_params
-
-ALWAYS = {name for name, body in read_params(ROOT / "dvc.yaml")["stages"].items() if body.get("always_changed")}
-"""What runs every time."""
 IDENTITY = {f"GIT_{role}_{key}": "test@example.org" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
 
 
@@ -55,14 +50,6 @@ class Project:
         output = self.run(sys.executable, "-m", "dvc", *arguments)
         self.ran[chapter] = set(re.findall(r"Running stage '([^']+)'", output))
 
-    def metrics(self) -> dict[str, Any]:
-        """All metrics files, merged; equal names on one level are united."""
-        merged: dict[str, Any] = {}
-        for path in sorted((self.folder / "metrics").rglob("*.json")):
-            for section, values in json.loads(path.read_text()).items():
-                merged.setdefault(section, {}).update(values)
-        return merged
-
     def results(self) -> dict[str, bytes]:
         """Content of all results by path."""
         paths = [path for name in ("data", "metrics", "plots") for path in (self.folder / name).rglob("*")]
@@ -95,7 +82,7 @@ def smoke_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(folder / "clone", environment)
     clone(project.folder)
     project.run("git", "init", "-q")
-    for generated in ("data", "metrics", "plots", "dvc.lock"):  # of the user's own runs
+    for generated in ("data/hr", "metrics", "plots", "dvc.lock", "argument/dvc.lock"):  # of the user's own runs
         path = project.folder / generated
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     project.run(sys.executable, "-m", "tools.preset", "smoke")

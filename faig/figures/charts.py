@@ -101,7 +101,8 @@ def selectivity_chart(effects: Mapping[str, Mapping[str, Any]], path: Path) -> N
 def severity_chart(table: pd.DataFrame, path: Path) -> None:
     """Write the response over the level: a panel per degradation, a line per filters, mean over images.
 
-    ``table``: as :func:`faig.report.argument.summarize_severity` takes it. The band holds the middle half of the images.
+    ``table``: as :func:`faig.report.argument.summarize_severity` takes it. The band holds the middle half of the
+    images.
     """
     names = list(dict.fromkeys(table["degradation"]))
     colours = colours_of(list(dict.fromkeys(table["filters"])))
