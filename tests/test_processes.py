@@ -33,7 +33,7 @@ from faig.data.targets import TargetParams
 compute = Compute(torch.device("cpu"), "fp32")
 crops = CropParams(num=1, size=16)
 params = ScoreParams(
-    images=crops, dead_leaves=crops, rule="share", num_random=1,
+    images=crops, dead_leaves=crops, contrast="share", num_random=1,
     quadrature=QuadratureParams(rule="gausslegendre", num_nodes=2, max_nodes=2, tolerance=0.1),
 )
 network, generator = build_network(TINY, seed=1), torch.Generator().manual_seed(2)

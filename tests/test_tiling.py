@@ -66,7 +66,7 @@ def test_a_strided_network_needs_its_multiple():
     target = {name: value + 0.1 * torch.rand_like(value) for name, value in baseline.items()}
     pair = torch.rand(1, 3, 24, 20), torch.rand(1, 3, 24, 20)
     tiles = Tiles(size=6, halo=halo, multiple=2)
-    whole, tiled = (attribute(STRIDED, baseline, target, [pair], num_nodes=2, tiles=cut)[0] for cut in (None, tiles))
+    whole, tiled = (attribute(STRIDED, baseline, target, [pair], num_nodes=8, tiles=cut)[0] for cut in (None, tiles))
     np.testing.assert_allclose(tiled.scores, whole.scores, rtol=1e-4)
 
 

@@ -16,6 +16,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from faig.base.errors import InputError
 from faig.base.params import settings
 from faig.base.progress import Progress
 
@@ -49,12 +50,12 @@ def fetch(archive: ArchiveParams, folder: Path, *, pause: Callable[[float], None
         pause: called with the seconds to wait before another attempt.
 
     Raises:
-        ValueError: it cannot be had, has another size or digest, or the disk is too full; what to do is said.
+        InputError: it cannot be had, has another size or digest, or the disk is too full; what to do is said.
     """
     path = folder / archive.name
     if path.is_file():
         if found := _mismatch(path, archive):
-            raise ValueError(f"{path} is not the file of {archive.url}: {found}. Delete it")
+            raise InputError(f"{path} is not the file of {archive.url}: {found}. Delete it")
         return path
     folder.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.part")
@@ -75,14 +76,14 @@ def fetch(archive: ArchiveParams, folder: Path, *, pause: Callable[[float], None
             if _length(partial) == archive.size:
                 break
             if seconds is None:
-                raise ValueError(
+                raise InputError(
                     f"{archive.url}: {problem}. Run again to go on from byte {_length(partial)}, or put the file at "
                     f"{path} yourself"
                 )
             pause(seconds)
     if found := _mismatch(partial, archive):
         partial.unlink()
-        raise ValueError(f"{archive.url} was damaged on the way or has changed: {found}. Nothing was kept")
+        raise InputError(f"{archive.url} was damaged on the way or has changed: {found}. Nothing was kept")
     partial.replace(path)
     return path
 
@@ -119,7 +120,7 @@ def unpack(path: Path, folder: Path) -> None:
     """Write the files of a zip into a new folder, without the folders that they lie in there.
 
     Raises:
-        ValueError: the file is no zip that can be read, or the disk is too full.
+        InputError: the file is no zip that can be read, or the disk is too full.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -132,7 +133,7 @@ def unpack(path: Path, folder: Path) -> None:
                     archive.extract(entry, folder)
                     bar.advance()
     except UNPACKING_ERRORS as error:
-        raise ValueError(f"{path} cannot be unpacked: {error}") from error
+        raise InputError(f"{path} cannot be unpacked: {error}") from error
 
 
 def _mismatch(path: Path, archive: ArchiveParams) -> str:
@@ -156,7 +157,7 @@ def _discard_if_longer(path: Path, size: int) -> None:
 def _require_space(folder: Path, needed: int, name: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise ValueError(f"{name} needs {needed / GIB:.2f} GiB in {folder}, but {free / GIB:.2f} GiB are free")
+        raise InputError(f"{name} needs {needed / GIB:.2f} GiB in {folder}, but {free / GIB:.2f} GiB are free")
 
 
 def _describe(error: Exception) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 from skimage import data as bundled
 
+from faig.base.errors import InputError
 from faig.base.files import complete_folder
 from faig.base.params import Count, settings
 from faig.data.dead_leaves import PREFIX, DeadLeavesParams, dead_leaves, dead_leaves_names
@@ -96,7 +97,7 @@ def provide_photographs(source: Provider, div2k: Div2kParams, output: Path) -> N
     """Fill the folders train and test of ``output`` with photographs, all of them or none.
 
     Raises:
-        ValueError: DIV2K cannot be had, or is damaged.
+        InputError: DIV2K cannot be had, or is damaged.
     """
     if source == "div2k":
         with exclusive(div2k.folder):
@@ -119,13 +120,13 @@ def list_sources(folders: Mapping[str, Path], params: DatasetParams) -> list[Sou
         folders: photographs of ``train`` and of ``test``; of each, they are listed by name.
 
     Raises:
-        ValueError: a folder is missing or holds no image, or a file's name cannot be used.
+        InputError: a folder is missing or holds no image, or a file's name cannot be used.
     """
     sources = []
     for split in SPLITS:
         for path in list_images(folders[split])[: params.limit]:
             if path.stem.startswith(PREFIX):
-                raise ValueError(f"{path}: names that start with {PREFIX} are kept for made images, rename it")
+                raise InputError(f"{path}: names that start with {PREFIX} are kept for made images, rename it")
             sources.append(Source(split, path.stem, path))
     return [*sources, *(Source("train", name, None) for name in dead_leaves_names(params.dead_leaves))]
 
@@ -134,7 +135,7 @@ def make_images(source: Source, params: DatasetParams, *, scale: int, seed: int)
     """HR images of one source by name, cropped to a multiple of the scale, a test photograph in tiles; and its digest.
 
     Raises:
-        ValueError: the file is unusable or too small.
+        InputError: the file is unusable or too small.
     """
     if source.path is None:
         image = crop_to_multiple(dead_leaves(params.dead_leaves, seed, source.name), scale)
@@ -144,7 +145,7 @@ def make_images(source: Source, params: DatasetParams, *, scale: int, seed: int)
     least = max(params.min_size, tile.size) if tile else params.min_size
     if min(image.shape[:2]) < least:
         height, width = image.shape[:2]
-        raise ValueError(
+        raise InputError(
             f"{source.path} is {width} x {height} pixels when cropped to a multiple of scale = {scale}: "
             f"each side must have at least {least}"
         )
@@ -164,7 +165,7 @@ def require_disjoint(digests: Iterable[tuple[Source, str]]) -> None:
     """Check that no test photograph has the pixels of a training photograph, by the digests of :func:`make_images`.
 
     Raises:
-        ValueError: names both files.
+        InputError: names both files.
     """
     by_split: dict[str, dict[str, Source]] = {split: {} for split in SPLITS}
     for source, digest in digests:
@@ -173,7 +174,7 @@ def require_disjoint(digests: Iterable[tuple[Source, str]]) -> None:
     for digest, source in test.items():
         if digest in train:
             twin = train[digest]
-            raise ValueError(
+            raise InputError(
                 f"test photograph {source.path} is also a training photograph: {twin.path}. Remove one of them"
             )
 
