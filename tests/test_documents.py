@@ -67,7 +67,9 @@ def test_a_run_of_some_stages_has_fewer_rows(tmp_path: Path, kept: str):
     (folder / "timings.csv").write_text("stage,seconds,peak_memory_mib\nfinetune@blind,120.0,2048\n")
     rows = {name: make(committed).count("\n| net") for name, make in reference.TABLES.items()}
     assert rows["training"] == 1
-    assert "2000 of 16 x 64², 2 min |" in reference.training(committed)
+    tuned = reference.params(folder)["finetune"]
+    size = f"{tuned['iterations']} of {tuned['batch_size']} x {tuned['patch_size']}²"
+    assert f"{size}, 2 min |" in reference.training(committed)
     assert "| 2 cores, fp32 |" in reference.training(committed)
     assert "| finetune@blind | 120 s, 2.0 GiB |" in reference.stages(committed)
     assert rows["gains"] == 4
