@@ -94,7 +94,7 @@ def authors_step(
 
 
 def published() -> Iterator[tuple[str, dict[str, Any], PathModel]]:
-    """Of every published pair of weights its name, the params of its run on Set14, and the path, in fp32."""
+    """Every published pair of weights: its name, the params of its run on Set14, and the path between both, in fp32."""
     for folder in sorted(path.parent for path in (ROOT / "published").glob("*/weights/blind.safetensors")):
         params = read_yaml(folder.parent / "runs/Set14/params.yaml")
         baseline, target = (folder / f"{name}.safetensors" for name in ("baseline", "blind"))
@@ -110,6 +110,12 @@ def degraded(photographs: Sequence[np.ndarray], name: str, params: dict[str, Any
         lr = synthesize(hr, operations, **options, generator=np.random.default_rng([0, number]))
         pairs.append((to_tensor(lr), to_tensor(hr)))
     return pairs
+
+
+def middle(image: np.ndarray, size: int) -> np.ndarray:
+    """The middle ``size`` x ``size`` pixels of an image (H, W, 3)."""
+    top, left = ((side - size) // 2 for side in image.shape[:2])
+    return np.ascontiguousarray(image[top : top + size, left : left + size])
 
 
 def seconds(function: Callable[[], object]) -> float:

@@ -11,13 +11,20 @@ filter
 baseline
     Network trained on ``clean`` only: it upscales and removes no degradation. Weights theta-bar in the paper.
 target
-    The baseline fine-tuned on degraded inputs. Weights theta. ``blind``: on all degradations; a specialist: on one.
+    The baseline fine-tuned on degraded inputs. Weights theta. ``blind``: on all degradations; a specialist
+    (``only_blur``): on one. The main target is the one that metrics, predictor and argument are about.
 contrast
     The inputs a degradation is compared with when its filters are sought.
 score
     One number per filter, per degradation, per method.
 discovered filters
     The top ``mask_ratio`` share of the filters by score.
+mission, argument
+    The two pipelines: dvc.yaml, from photographs to masks and predictions; argument/dvc.yaml, what else the paper
+    claims.
+measurement, number
+    What a stage finds by running networks, a row per image, as Parquet; what a report makes of it: a value with its
+    interval.
 mask
     Put the baseline's weights back at the discovered filters of the target; biases stay the target's.
 

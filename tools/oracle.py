@@ -27,11 +27,11 @@ from tools.tables import Json, read_yaml
 GOLDEN = Path("tests/golden")
 DEGRADATIONS = ("blur", "noise")
 STEPS = 100
-"""Of the path integral, each at its left end."""
+"""Steps of the path integral, each evaluated at its left end."""
 SHARE = 0.01
-"""Of the filters that are kept."""
+"""The share of the filters that is kept."""
 SIZE = 128
-"""Of the crops, in HR pixels."""
+"""Side of the crops, in HR pixels."""
 
 
 def inputs(params: Json) -> dict[str, np.ndarray]:

@@ -32,7 +32,7 @@ from tools.tables import Json, read_json, read_results, read_yaml
 
 WEIGHTS = ("baseline", "blind")
 SHARE = 0.1
-"""Of each ranking's filters that are published."""
+"""The share of each ranking's filters that is published."""
 MOST = 8 * 2**20
 """Bytes of a published weights file."""
 PACKAGES = ("torch", "numpy", "opencv-python-headless", "opencv-python", "dvc", "pandas", "pyarrow")
@@ -154,7 +154,7 @@ def require_right(found: dict[str, bytes], results: Path, weights: Path, test: s
 
 
 def folders(results: Path) -> list[Path]:
-    """Of each published test set."""
+    """The folders of a network's published runs, one for each test set."""
     return sorted(folder for folder in results.iterdir() if folder.is_dir()) if results.is_dir() else []
 
 

@@ -12,7 +12,7 @@ RATIOS = (0.01, 0.03)
 """Shares of the filters in the table of what masking removes."""
 
 ACCURACIES = ("accuracy_attributed", "accuracy_all")
-"""Of a predictor: among clean and the attributed degradations, and among all classes."""
+"""A predictor's accuracy among clean and the attributed degradations, and among all classes."""
 
 SAME_FOR_ALL = {
     "weight_change": "weight change",

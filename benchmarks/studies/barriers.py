@@ -11,19 +11,13 @@ from pathlib import Path
 import click
 import numpy as np
 
-from benchmarks.common import degraded, published, write
+from benchmarks.common import degraded, middle, published, write
 from faig.attribution.engine import barrier, loss
 from faig.attribution.quadrature import quadrature
 from faig.data.images import list_images, read_image
 
 INPUTS = ("clean", "blur", "noise")
 SIZE = 128
-
-
-def middle(image: np.ndarray) -> np.ndarray:
-    """The middle :data:`SIZE` x :data:`SIZE` pixels of an image (H, W, 3)."""
-    top, left = ((side - SIZE) // 2 for side in image.shape[:2])
-    return np.ascontiguousarray(image[top : top + SIZE, left : left + SIZE])
 
 
 @click.command()
@@ -33,7 +27,7 @@ def middle(image: np.ndarray) -> np.ndarray:
 def main(data: Path, images: int, nodes: int) -> None:
     """Measure and write benchmarks/studies/results/barriers.json."""
     found = list_images(data / "hr/train")
-    photographs = [middle(read_image(path)) for path in found[:: len(found) // images][:images]]
+    photographs = [middle(read_image(path), SIZE) for path in found[:: len(found) // images][:images]]
     places = [0.0, *quadrature("gausslegendre", nodes).positions.tolist(), 1.0]
     networks = {}
     for network, params, model in published():

@@ -50,7 +50,7 @@ class Variant:
     filters: np.ndarray
 
     def digest(self) -> str:
-        """Of the filters: equal for equal sets."""
+        """A name for the set of filters, equal for equal sets."""
         return hashlib.sha256(self.filters.astype("<i8").tobytes()).hexdigest()[:16]
 
 

@@ -107,7 +107,7 @@ def _auroc(
     classes: Sequence[str],
     bootstrap: BootstrapParams,
 ) -> dict[str, float]:
-    """Of each class's probability (M, K) against all other classes, with its interval over images."""
+    """AUROC of each class's probability (M, K) against all other classes, with its interval over images."""
     names, which = np.unique(images, return_inverse=True)
     share = np.full(len(names), 1 / len(names))
     counts = np.random.default_rng(0).multinomial(len(names), share, size=bootstrap.num_resamples)[:, which]
