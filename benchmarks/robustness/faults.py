@@ -28,9 +28,9 @@ from benchmarks.common import write
 ROOT = Path(__file__).resolve().parents[2]
 UNPRIVILEGED = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
 """Root without its right to read and write whatever the permissions say."""
-INSTANT = ("survey", "check")
+INSTANT = ("list_imports", "check", "photographs")
 """Stages too short to be hit."""
-CODE = ("faig/experiments/masking.py", "lost = {name: target[name] - values", "lost = {name: values - target[name]")
+CODE = ("faig/experiments/masking.py", "return 2 + len(", "return 3 + len(")
 PARAMS = ("params.yaml", "mask_ratio: 0.03", "mask_ratio: 0.3")
 """File, and what is changed in it while a stage runs that uses it."""
 
@@ -291,7 +291,7 @@ def main(kills: int, seed: int) -> None:
             ("two runs at once", lambda: run_twice(project, "finetune@blind")),
             ("dvc.lock half-written", lambda: cut_lock(project, "pair@blur")),
             ("dvc.lock half-written", lambda: cut_lock(project, "retrain")),
-            ("cached object written to", lambda: damage_cache(project, "data/scores/blur.parquet")),
+            ("cached object written to", lambda: damage_cache(project, "data/scores/only_blur.parquet")),
         ]
         for name, fault in faults:
             outcome = fault()

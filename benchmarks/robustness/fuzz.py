@@ -31,9 +31,9 @@ from benchmarks.common import write
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXED = (
-    "claims",
     "compute",
-    "dataset.folder",
+    "dataset.train",
+    "dataset.test",
     "dataset.div2k",
     "dataset.limit",
     "dataset.source",
@@ -43,11 +43,11 @@ FIXED = (
 WORDS = {
     "downsampling": ["bicubic", "bilinear", "area"],
     "network.name": ["srresnet", "srcnn"],
-    "score.rule": ["difference", "share", "plain"],
+    "score.contrast": ["difference", "share", "plain"],
     "score.quadrature.rule": ["gausslegendre", "left", "right", "middle", "trapezoid", "auto"],
 }
 """What words may become, by the end of the key."""
-CHECKS = ("stages.survey", "stages.check")
+CHECKS = ("stages.check", "stages.prepare")
 """Stages that come before any work."""
 MOST = 500
 """Larger numbers take time and try nothing else."""
