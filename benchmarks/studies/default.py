@@ -35,18 +35,19 @@ from faig.report.effects import effects, gains
 from tools.tables import Json, read_yaml
 
 SIZE, STEP, RATIO = 128, 5, 0.01
+NARROW: Json = {
+    "network": {"width": 24, "depth": 6},
+    "train_baseline": {"iterations": 1000},
+    "finetune": {"iterations": 1500, "learning_rate": 1.0e-3},
+}
 CANDIDATES: dict[str, Json] = {
-    "24 x 6": {},
-    "24 x 6, crops of 128": {"score": {"images": {"size": 128}, "dead_leaves": {"size": 128}}},
-    "24 x 6, crops of 128, photographs alone": {
-        "score": {"images": {"num": 20, "size": 128}, "dead_leaves": {"num": 0}}
-    },
-    "24 x 6, twice as many crops": {"score": {"images": {"num": 24}, "dead_leaves": {"num": 16}}},
-    "24 x 6, fine-tuned at 2e-3": {"finetune": {"learning_rate": 2.0e-3}},
-    "24 x 6, 2500 of 8": {"finetune": {"iterations": 2500, "batch_size": 8}},
-    "24 x 6, 1000 of 16": {"finetune": {"iterations": 1000}},
-    "24 x 6, baseline 1600": {"train_baseline": {"iterations": 1600}},
-    "24 x 8": {"network": {"depth": 8}},
+    "32 x 4": {},
+    "32 x 4, scored on crops of 128": {"score": {"images": {"size": 128}, "dead_leaves": {"size": 128}}},
+    "32 x 4, fine-tuned at 1e-3": {"finetune": {"learning_rate": 1.0e-3}},
+    "24 x 6": NARROW,
+    "24 x 6, fine-tuned at 2e-3": {**NARROW, "finetune": {"iterations": 1500, "learning_rate": 2.0e-3}},
+    "24 x 6, 1000 iterations of fine-tuning": {**NARROW, "finetune": {"iterations": 1000, "learning_rate": 1.0e-3}},
+    "24 x 8": {**NARROW, "network": {"width": 24, "depth": 8}},
 }
 """What differs from params.yaml."""
 
