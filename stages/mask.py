@@ -2,26 +2,23 @@
 
 from pathlib import Path
 
-from faig.base.params import load_params
+from faig.base.params import Name, load_params
 from faig.base.progress import Progress
 from faig.data.crops import single
 from faig.data.targets import TargetParams
 from faig.experiments.masking import MaskParams, measure, num_networks
 from faig.experiments.showing import show_masking
-from stages.shared.cli import TARGET, reads, stage, writes
+from stages.shared.cli import reads, stage, writes
 from stages.shared.model import read_chosen, read_model, read_test_inputs
 from stages.shared.outputs import write_parquet
 
 
 @stage
-@TARGET
 @reads("hr", "lr", "pairs", "baseline", "network", "scores")
 @writes(output="quality of each masked network on each test image, Parquet", pictures="images to be shown, Parquet")
-def main(
-    target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, scores: Path, **outputs: Path
-) -> None:
-    """Mask the discovered filters of one target."""
-    params = load_params("mask", MaskParams)
+def main(hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, scores: Path, **outputs: Path) -> None:
+    """Mask the discovered filters of the main target."""
+    params, target = load_params("mask", MaskParams), load_params("main_target", Name)
     settings = load_params(f"targets.{target}", TargetParams)
     model = read_model(baseline, network)
     chosen = read_chosen(scores, model)

@@ -43,10 +43,14 @@ NARROW: Json = {
 CANDIDATES: dict[str, Json] = {
     "32 x 4": {},
     "32 x 4, scored on crops of 128": {"score": {"images": {"size": 128}, "dead_leaves": {"size": 128}}},
-    "32 x 4, fine-tuned at 1e-3": {"finetune": {"learning_rate": 1.0e-3}},
     "24 x 6": NARROW,
     "24 x 6, fine-tuned at 2e-3": {**NARROW, "finetune": {"iterations": 1500, "learning_rate": 2.0e-3}},
-    "24 x 6, 1000 iterations of fine-tuning": {**NARROW, "finetune": {"iterations": 1000, "learning_rate": 1.0e-3}},
+    "24 x 6, fine-tuned for 2500 of 8": {
+        **NARROW,
+        "finetune": {"iterations": 2500, "batch_size": 8, "learning_rate": 1.0e-3},
+    },
+    "24 x 6, fine-tuned for 1000": {**NARROW, "finetune": {"iterations": 1000, "learning_rate": 1.0e-3}},
+    "24 x 6, baseline of 1600": {**NARROW, "train_baseline": {"iterations": 1600}},
     "24 x 8": {**NARROW, "network": {"width": 24, "depth": 8}},
 }
 """What differs from params.yaml."""

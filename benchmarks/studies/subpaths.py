@@ -1,6 +1,6 @@
 """Which part of the path from baseline to target tells the filters apart? ``python -m benchmarks.studies.subpaths``.
 
-After ``dvc repro mask@blind``, in that folder: scores the filters from parts of the path, by the three rules, and with
+After ``dvc repro mask``, in that folder: scores the filters from parts of the path, by the three rules, and with
 signs kept, then masks the best 1 % of each ranking. ``path 0 to 1`` of absolute values is FAIG, ``target`` is Taylor
 (``faig.experiments.scoring``). Writes benchmarks/studies/results/subpaths.json.
 """

@@ -8,41 +8,28 @@ import pandas as pd
 
 from faig.base.statistics import BootstrapParams
 from faig.experiments.score_table import Layers
-from faig.report.effects import by_ratio, effects, gains
+from faig.report.effects import by_ratio, effects
 
 METHOD, CONTROL = "faig", "random"
 """The method whose filters the metrics are about, and what they are compared with."""
 CLEAN = "clean"
 
 
-def masking_results(
-    target: str,
-    masks: pd.DataFrame,
-    sweep: pd.DataFrame,
-    attributed: Sequence[str],
-    min_gain: float,
-    bootstrap: BootstrapParams,
-    seed: int,
+def curves_of(
+    sweep: pd.DataFrame, attributed: Sequence[str], min_gain: float, bootstrap: BootstrapParams, seed: int
 ) -> dict[str, Any]:
-    """What one target gains, and what masking takes away, at ``mask_ratio`` and over the ratios of the sweep.
+    """What masking takes away over the ratio: ``<method>.<degradation>.<ratio>``: effects.
 
     Args:
-        target: name of the target.
-        masks, sweep: as :func:`faig.experiments.masking.measure` returns them.
+        sweep: of one target, as :func:`faig.experiments.masking.measure` returns it, of several shares of the filters.
         attributed: the target's attributed degradations.
-
-    Returns:
-        ``finetune.<target>.<input>``: gains; ``mask.<target>.<method>.<degradation>``: effects;
-        ``ratios.<target>.<method>.<degradation>.<ratio>``: the same over the ratio.
     """
-    [at_mask_ratio] = by_ratio(masks).values()
     curves: dict[str, dict[str, Any]] = {}
     for ratio, table in by_ratio(sweep).items():
         for method, by_degradation in effects(table, attributed, min_gain, bootstrap, seed).items():
             for degradation, values in by_degradation.items():
                 curves.setdefault(method, {}).setdefault(degradation, {})[f"{ratio:g}"] = values
-    found = {"finetune": gains(masks), "mask": effects(at_mask_ratio, attributed, min_gain, bootstrap, seed)}
-    return {section: {target: values} for section, values in {**found, "ratios": curves}.items()}
+    return curves
 
 
 def curve_table(curves: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> pd.DataFrame:
