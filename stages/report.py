@@ -40,13 +40,12 @@ def main(curves: Path, scores: Path, predictions: Path, plots: Path, **paths: Pa
     results: dict[str, Any] = {"finetune": {}, "score": {}, "ratios": {}}
     for name, target in targets.items():
         file = f"{name}.parquet"
-        sweep = read_parquet(paths["sweeps"] / file)
-        results["finetune"][name] = gains(sweep)
+        results["finetune"][name] = gains(sweep := read_parquet(paths["sweeps"] / file))
         results["ratios"][name] = curves_of(sweep, target.attribute, min_gain, bootstrap, seed)
         results["score"][name] = check_results(read_metadata(scores / file)["checks"])
         rankings = read_discovered(scores / file, ratio, len(layers.numbers), [METHOD])
         found[name] = {key.degradation: filters for key, filters in rankings.items()}
-        counts = {degradation: layers.count(filters) for degradation, filters in found[name].items()}
+        counts = {of: layers.count(filters) for of, filters in found[name].items()}
         layer_profile(counts, layers.sizes, layers.names, plots / f"layers/{name}.png")
         write_csv(plots / f"removed/{name}.csv", curve := curve_table(results["ratios"][name]))
         ratio_curves(curve, plots / f"ratios/{name}.png")
@@ -59,12 +58,10 @@ def main(curves: Path, scores: Path, predictions: Path, plots: Path, **paths: Pa
     masking_picture(read_parquet(paths["pictures"]), plots / f"masks/{main_target}.png")
     for name in ("baseline", *targets):
         write_csv(plots / f"training/{name}.csv", read_parquet(curves / f"{name}.parquet"))
-    features = read_parquet(predictions)
-    classes = load_params("predict.classes", list[Name])
+    features, classes = read_parquet(predictions), load_params("predict.classes", list[Name])
     named, results["predict"] = evaluate_predictors(features, attributed, classes, bootstrap)
     for name in predictors(features):
-        confusion = pd.DataFrame({"actual": named["class"], "predicted": named[name]})
-        write_csv(plots / f"confusion/{name}.csv", confusion)
+        write_csv(plots / f"confusion/{name}.csv", pd.DataFrame({"actual": named["class"], "predicted": named[name]}))
     write_numbers(paths["numbers"], results)
     write_json(paths["metrics"], headline(results, main_target))
 
