@@ -120,13 +120,14 @@ def predictors(root: Path) -> str:
     """The response predictor with each method's filters, and its rivals."""
     found = read_results(root)["compare_predictors"]
     names = {"trivial": "trivial: estimated noise and sharpness", "classifier": "small supervised CNN"}
+    ours = ["faig", *(name for name in found if name != "faig" and name not in names)]
     rows = [
         (
             names.get(name, f"response, filters by {label_of(name)}"),
             *(share(values, task, low=True) for task in ACCURACIES),
             ", ".join(f"{values['auroc'][label]:.2f}" for label in ("clean", "blur", "noise", "blur_noise")),
         )
-        for name, values in found.items()
+        for name, values in ((name, found[name]) for name in (*ours, *names))
     ]
     return table(("predictor", "three classes", "four classes", "AUROC of clean, blur, noise, blur_noise"), rows)
 
