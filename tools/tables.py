@@ -6,6 +6,8 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,12 @@ def read_claims(folder: Path) -> list[Json]:
 
 def read_yaml(path: Path) -> Json:
     """A YAML file's mapping."""
-    return YAML(typ="safe", pure=True).load(path)
+    return deepcopy(_parse(path.read_text(encoding="utf-8")))
+
+
+@lru_cache(maxsize=32)  # a run's params are read for each of a document's tables
+def _parse(text: str) -> Json:
+    return YAML(typ="safe", pure=True).load(text)
 
 
 def table(heads: Row, rows: list[Row]) -> str:
