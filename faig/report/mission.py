@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from faig.base.statistics import BootstrapParams
+from faig.data.targets import CLEAN
 from faig.experiments.score_table import Layers
 from faig.report.effects import by_ratio, effects
 
 METHOD, CONTROL = "faig", "random"
 """The method whose filters the metrics are about, and what they are compared with."""
-CLEAN = "clean"
 
 
 def curves_of(
