@@ -33,6 +33,7 @@ def as_committed(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_table_equals_the_files_that_it_comes_from(tmp_path: Path, name: str):
     """As committed; before a commit, as in the working tree. A user's own run may differ from what is committed."""

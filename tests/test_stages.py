@@ -155,6 +155,7 @@ def test_a_checkpoint_goes_when_all_is_well(tmp_path: Path, error: Exception | N
     assert folder.exists() == bool(error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "meanwhile", "never", "by hand"])
 def test_code_that_changes_while_dvc_runs_it_is_an_error(code: Path, monkeypatch: pytest.MonkeyPatch, when: str):
     list_imports(Path("data/imports"))
@@ -355,6 +356,7 @@ def test_a_changed_module_changes_the_lists_of_those_that_import_it_and_no_other
     assert changed & set(STAGES) == {"check", *readers}
 
 
+@pytest.mark.slow
 def test_an_import_inside_a_function_counts(code: Path):
     before = lists_of(code / "lists")["pair"]
     assert "faig/data/quality.py" not in before
@@ -363,6 +365,7 @@ def test_an_import_inside_a_function_counts(code: Path):
     assert "faig/data/quality.py" in lists_of(code / "lists")["pair"]
 
 
+@pytest.mark.slow
 def test_an_import_for_type_checkers_alone_does_not_count(code: Path):
     before = lists_of(code / "lists")["pair"]
     with (code / "faig/data/pairs.py").open("a", encoding="utf-8") as module:

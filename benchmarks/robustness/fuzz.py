@@ -10,6 +10,7 @@ import importlib
 import json
 import math
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -89,7 +90,7 @@ def commands(folder: Path) -> list[list[str]]:
     """Module and arguments of every stage, in an order in which they can run."""
     with Repo(str(folder)) as repo:
         stages = reversed(list(networkx.topological_sort(repo.index.graph)))  # edges lead to what a stage needs
-        return [stage.cmd.split()[2:] for stage in stages]
+        return [shlex.split(stage.cmd)[2:] for stage in stages]
 
 
 def run(folder: Path, keys: list[str]) -> str:
@@ -141,7 +142,7 @@ def main(times: int, seed: int) -> None:
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            for part in ("faig", "stages", ".dvc/plots"):
+            for part in ("faig", "stages", ".dvc/plots", "published/none"):
                 shutil.copytree(ROOT / part, folder / part)
             shutil.copy(ROOT / "dvc.yaml", folder)
             (folder / ".dvc/config").write_text("[core]\nno_scm = true\n", encoding="utf-8")
