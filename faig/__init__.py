@@ -27,6 +27,11 @@ measurement, number
     interval.
 mask
     Put the baseline's weights back at the discovered filters of the target; biases stay the target's.
+deletion, insertion
+    The two curves over the share of the filters: those filters masked, and all filters but those masked.
+best found
+    Of all methods' sets of one size, the one that removes most and takes least along: no more than a lower bound of
+    what is possible.
 
 Paper: Xie et al., "Finding Discriminative Filters for Specific Degradations in Blind Super-Resolution", NeurIPS 2021.
 """

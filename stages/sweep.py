@@ -1,11 +1,11 @@
-"""Mask over a range of ratios, and measure what the networks restore."""
+"""Mask the filters of a range of ratios, and all filters but those, and measure what the networks restore."""
 
 from pathlib import Path
 
 from faig.base.params import load_params
 from faig.base.progress import Progress
 from faig.data.targets import TargetParams
-from faig.experiments.masking import SweepParams, measure, num_networks
+from faig.experiments.masking import SweepParams, measure_curves, num_passes
 from faig.experiments.score_table import read_discovered
 from stages.shared.cli import TARGET, reads, stage, writes
 from stages.shared.model import read_model, read_test_inputs
@@ -27,8 +27,8 @@ def main(
     for ratio in params.ratios:
         chosen |= read_discovered(scores, ratio, model.index.num_filters, params.methods)
     inputs = read_test_inputs(pairs, hr, lr, settings.degradations)
-    with Progress(num_networks(chosen) * len(inputs), f"sweep {target}") as progress:
-        table = measure(model, inputs, chosen, progress.advance, full=False)
+    with Progress(num_passes(inputs, settings.attribute, chosen), f"sweep {target}") as progress:
+        table = measure_curves(model, inputs, settings.attribute, chosen, progress.advance)
     write_parquet(output, table)
 
 

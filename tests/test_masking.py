@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from faig.attribution.path import mask
+from faig.base.errors import InputError
 from faig.data.quality import gradient_distance, psnr, ssim
-from faig.experiments.masking import measure, num_networks
+from faig.experiments.evaluation import PSNR, evaluate
+from faig.experiments.masking import masked_networks, measure, measure_curves, num_networks, num_passes
 from faig.experiments.score_table import Key
 
 
@@ -68,6 +70,46 @@ def test_equal_sets_of_filters_are_run_once(model, inputs):
         table.loc[(table["method"] == method) & (table["ratio"] == 0.1), "psnr"] for method in ("faig", "random")
     ]
     assert by_method[0].tolist() == by_method[1].tolist()
+
+
+def restored(model, filters, lr, *, insert=False):
+    [(_, restore)] = masked_networks(model, {Key("faig", "blur", ratio=0.1): filters}, insert=insert)
+    return restore(lr).detach()
+
+
+def test_insertion_of_all_filters_is_the_target_bit_for_bit(model, inputs):
+    lr = inputs["blur"][0].lr
+    inserted = restored(model, np.arange(model.index.num_filters), lr, insert=True)
+    assert torch.equal(inserted, model.restore(model.target, lr))
+
+
+def test_insertion_of_no_filter_is_the_deletion_of_all(model, inputs):
+    lr, all_filters = inputs["blur"][0].lr, np.arange(model.index.num_filters)
+    assert torch.equal(restored(model, all_filters[:0], lr, insert=True), restored(model, all_filters, lr))
+
+
+def test_insertion_is_the_deletion_of_all_other_filters(model, inputs):
+    lr, chosen = inputs["blur"][0].lr, np.array([3, 40, 0])
+    others = np.array([number for number in range(model.index.num_filters) if number not in chosen])
+    assert torch.equal(restored(model, chosen, lr, insert=True), restored(model, others, lr))
+    assert not torch.equal(restored(model, chosen, lr, insert=True), restored(model, chosen, lr))
+
+
+def test_both_curves_are_measured_each_network_once(model, inputs):
+    steps = []
+    table = measure_curves(model, inputs, ["blur"], CHOSEN, steps.append)
+    assert sum(steps) == num_passes(inputs, ["blur"], CHOSEN) == 4 * 2 + 2
+    deletion, insertion = (table[table["curve"] == curve].drop(columns="curve") for curve in ("deletion", "insertion"))
+    assert deletion.equals(measure(model, inputs, CHOSEN, full=False))
+    networks = masked_networks(model, CHOSEN, insert=True)
+    expected = evaluate(networks, {"blur": inputs["blur"]}, PSNR)
+    assert insertion.reset_index(drop=True).equals(expected)
+    assert len(insertion) == len(CHOSEN) * 3
+
+
+def test_insertion_cannot_be_measured_on_inputs_that_are_not_there(model, inputs):
+    with pytest.raises(InputError, match="insertion cannot be measured on noise: the inputs are clean, blur"):
+        measure_curves(model, inputs, ["blur", "noise"], CHOSEN)
 
 
 def test_psnr_alone_is_that_of_the_full_table(model, inputs):

@@ -1,6 +1,6 @@
 """One loop for all experiments: networks x inputs x measures -> a table with a row per network, input and image."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -25,7 +25,7 @@ QUALITY: Mapping[str, Measure] = {**PSNR, "ssim": lambda sr, batch: ssim(sr, bat
 
 
 def evaluate(
-    networks: Sequence[tuple[Sequence[Labels], Restore]],
+    networks: Iterable[tuple[Sequence[Labels], Restore]],
     inputs: Mapping[str, Sequence[Batch]],
     measures: Mapping[str, Measure],
     advance: Callable[[int], None] = lambda _: None,
@@ -34,6 +34,7 @@ def evaluate(
 
     Args:
         networks: each with the labels of all the rows that it stands for: one network can stand for several.
+            A generator keeps the weights of one network at a time in memory.
         inputs: images by degradation.
         measures: by the name of their column.
         advance: called with 1 after each network and degradation.

@@ -1,10 +1,13 @@
 """Masking: put the baseline's weights back at chosen filters of the target, and measure what the network then restores.
 
+Over the share of the filters that gives two curves. Deletion masks the chosen filters; insertion masks all but those,
+so that the target's kernels stay at the chosen ones alone. Biases stay the target's in both.
 :mod:`faig.report.effects` says what was removed by it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Annotated
 
 import numpy as np
@@ -14,11 +17,12 @@ from pydantic import Field
 from torch import Tensor
 
 from faig.attribution.path import PathModel
+from faig.base.errors import InputError
 from faig.base.params import Ratio, Unique, settings
 from faig.data.crops import Batch
 from faig.data.quality import gradient_distance
 from faig.experiments.evaluation import PSNR, QUALITY, Restore, evaluate
-from faig.experiments.score_table import BASELINE, TARGET, Key
+from faig.experiments.score_table import BASELINE, DELETION, INSERTION, TARGET, Key
 
 
 @settings
@@ -62,16 +66,46 @@ def measure(
         measures = {**QUALITY, "gradient_distance": lambda sr, batch: gradient_distance(sr, reference[id(batch)])}
     networks = [([vars(key)], restore) for key, restore in ((BASELINE, model.baseline), (TARGET, model.target))]
     networks = [(labels, partial(model.restore, weights)) for labels, weights in networks]
-    networks += list(masked_networks(model, chosen))
-    return evaluate(networks, inputs, measures, advance)
+    return evaluate(chain(networks, masked_networks(model, chosen)), inputs, measures, advance)
+
+
+def measure_curves(
+    model: PathModel,
+    inputs: Mapping[str, Sequence[Batch]],
+    attributed: Sequence[str],
+    chosen: Mapping[Key, np.ndarray],
+    advance: Callable[[int], None] = lambda _: None,
+) -> pd.DataFrame:
+    """PSNR of :func:`measure`, and of the networks that keep the target's kernels at the chosen filters alone.
+
+    Args:
+        attributed: degradations of ``inputs`` on which insertion is measured: what filters bring back of other gains
+            is not asked, and a sweep is long.
+
+    Returns:
+        The columns of :func:`measure`, and curve: deletion (also of the two unmasked networks) or insertion.
+
+    Raises:
+        InputError: there are no inputs of an attributed degradation.
+    """
+    if missing := [name for name in attributed if name not in inputs]:
+        raise InputError(f"insertion cannot be measured on {missing[0]}: the inputs are {', '.join(inputs)}")
+    deletion = measure(model, inputs, chosen, advance, full=False)
+    own = {name: inputs[name] for name in attributed}
+    insertion = evaluate(masked_networks(model, chosen, insert=True), own, PSNR, advance)
+    return pd.concat([deletion.assign(curve=DELETION), insertion.assign(curve=INSERTION)], ignore_index=True)
 
 
 def masked_networks(
-    model: PathModel, chosen: Mapping[Key, np.ndarray]
+    model: PathModel, chosen: Mapping[Key, np.ndarray], *, insert: bool = False
 ) -> Iterator[tuple[list[dict[str, object]], Restore]]:
-    """Each different set of filters (n,) once: the rankings that chose it, and the network masked at it."""
+    """Each different set of filters (n,) once: the rankings that chose it, and the network masked at it.
+
+    ``insert``: masked at all other filters instead.
+    """
     for filters, keys in distinct(chosen):
-        yield [vars(key) for key in keys], partial(model.restore, model.masked(filters))
+        masked = np.setdiff1d(np.arange(model.index.num_filters), filters) if insert else filters
+        yield [vars(key) for key in keys], partial(model.restore, model.masked(masked))
 
 
 def distinct(chosen: Mapping[Key, np.ndarray]) -> list[tuple[np.ndarray, list[Key]]]:
@@ -85,6 +119,11 @@ def distinct(chosen: Mapping[Key, np.ndarray]) -> list[tuple[np.ndarray, list[Ke
 def num_networks(chosen: Mapping[Key, np.ndarray]) -> int:
     """How many networks :func:`measure` runs."""
     return 2 + len(distinct(chosen))
+
+
+def num_passes(inputs: Collection[str], attributed: Collection[str], chosen: Mapping[Key, np.ndarray]) -> int:
+    """How often :func:`measure_curves` calls ``advance``."""
+    return num_networks(chosen) * len(inputs) + len(distinct(chosen)) * len(attributed)
 
 
 def _outputs(model: PathModel, inputs: Mapping[str, Sequence[Batch]]) -> Iterator[tuple[Batch, Tensor]]:

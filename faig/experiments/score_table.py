@@ -61,6 +61,8 @@ class Key:
 
 BASELINE, TARGET = Key("baseline", ""), Key("target", "")
 """What stands for the two unmasked networks in a table of measurements."""
+DELETION, INSERTION = "deletion", "insertion"
+"""The two curves over the share of the filters: those filters masked, and all filters but those masked."""
 
 
 def write_scores(
