@@ -12,6 +12,7 @@ from faig.experiments.score_table import Layers
 from faig.report.effects import by_ratio, effects, gains
 from faig.report.mission import check_results, curve_table, curves_of, depth_results, headline
 from faig.report.numbers import to_results, to_table
+from faig.report.yardstick import kept
 
 BOOTSTRAP = BootstrapParams(num_resamples=50, confidence=0.9)
 TARGET = load_params("targets.blind", TargetParams, ROOT / "params.yaml")
@@ -39,11 +40,18 @@ def measured(*ratios: float, gain: float = 4.0) -> pd.DataFrame:
         for name in TARGET.degradations
         for image in range(3)
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(curve="deletion")
+
+
+def both_curves(*ratios: float, gain: float = 4.0) -> pd.DataFrame:
+    """The same, and what those filters alone bring back: as much as masking them leaves."""
+    deletion = measured(*ratios, gain=gain)
+    inserted = deletion[deletion["degradation"].ne("") & deletion["input"].isin(TARGET.attribute)]
+    return pd.concat([deletion, inserted.assign(curve="insertion")])
 
 
 def results_of(gain: float = 4.0) -> dict:
-    sweep, options = measured(*RATIOS, gain=gain), (TARGET.attribute, 0.5, BOOTSTRAP, 0)
+    sweep, options = both_curves(*RATIOS, gain=gain), (TARGET.attribute, 0.5, BOOTSTRAP, 0)
     masked = effects(measured(0.03, gain=gain), *options)
     results = {"finetune": gains(sweep), "ratios": curves_of(sweep, *options), "mask": masked}
     results = {section: {"blind": values} for section, values in results.items()}
@@ -53,13 +61,15 @@ def results_of(gain: float = 4.0) -> dict:
     return {**results, "score": {"blind": check_results(CHECKS)}, "predict": predictors}
 
 
-def test_curves_are_the_effects_at_each_ratio():
+def test_curves_are_the_effects_at_each_ratio_and_what_is_kept():
     results, sweep = results_of(), measured(*RATIOS)
+    brought = kept(both_curves(*RATIOS), TARGET.attribute, 0.5, BOOTSTRAP, 0)
     options = (TARGET.attribute, 0.5, BOOTSTRAP, 0)
     for ratio, table in by_ratio(sweep).items():
         for method, by_degradation in effects(table, *options).items():
             for name, values in by_degradation.items():
-                assert results["ratios"]["blind"][method][name][f"{ratio:g}"] == values
+                also = brought[method][name][f"{ratio:g}"]
+                assert results["ratios"]["blind"][method][name][f"{ratio:g}"] == values | also
     assert set(results["ratios"]["blind"]["faig"]["blur"]) == {"0.01", "0.03", "0.1"}
 
 
@@ -70,7 +80,9 @@ def test_curves_have_a_row_per_method_degradation_and_ratio():
     for method, name, ratio in table.index:
         assert table["removed"][method, name, ratio] == curves[method][name][f"{ratio:g}"]["removed"]
     assert set(table.columns) == {
-        f"{name}{end}" for name in ("removed", "collateral", "selectivity") for end in ("", "_low", "_high")
+        f"{name}{end}"
+        for name in ("removed", "collateral", "selectivity", "kept", "kept_elsewhere")
+        for end in ("", "_low", "_high")
     }
 
 

@@ -8,26 +8,35 @@ import pandas as pd
 
 from faig.base.statistics import BootstrapParams
 from faig.data.targets import CLEAN
-from faig.experiments.score_table import Layers
+from faig.experiments.score_table import DELETION, Layers
 from faig.report.effects import by_ratio, effects
+from faig.report.yardstick import kept
 
 METHOD, CONTROL = "faig", "random"
 """The method whose filters the metrics are about, and what they are compared with."""
 
 
 def curves_of(
-    sweep: pd.DataFrame, attributed: Sequence[str], min_gain: float, bootstrap: BootstrapParams, seed: int
+    table: pd.DataFrame, attributed: Sequence[str], min_gain: float, bootstrap: BootstrapParams, seed: int
 ) -> dict[str, Any]:
-    """What masking takes away over the ratio: ``<method>.<degradation>.<ratio>``: effects.
+    """What masking takes away and insertion brings back over the ratio.
 
     Args:
-        sweep: of one target, as :func:`faig.experiments.masking.measure` returns it, of several shares of the filters.
+        table: of one target, as :func:`faig.experiments.masking.measure_curves` returns it.
         attributed: the target's attributed degradations.
+
+    Returns:
+        ``<method>.<degradation>.<ratio>``: the effects of masking, and what :func:`faig.report.yardstick.kept` finds.
+
+    Raises:
+        InputError: the table lacks a column or a measurement.
     """
+    brought = kept(table, attributed, min_gain, bootstrap, seed)
     curves: dict[str, dict[str, Any]] = {}
-    for ratio, table in by_ratio(sweep).items():
-        for method, by_degradation in effects(table, attributed, min_gain, bootstrap, seed).items():
+    for ratio, rows in by_ratio(pd.DataFrame(table[table["curve"] == DELETION])).items():
+        for method, by_degradation in effects(rows, attributed, min_gain, bootstrap, seed).items():
             for degradation, values in by_degradation.items():
+                values |= brought.get(method, {}).get(degradation, {}).get(f"{ratio:g}", {})
                 curves.setdefault(method, {}).setdefault(degradation, {})[f"{ratio:g}"] = values
     return curves
 
