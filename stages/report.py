@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from faig.base.params import Name, NonNegative, Ratio, Seed, load_params
@@ -18,6 +17,7 @@ from faig.report.effects import effects, gains
 from faig.report.mission import METHOD, check_results, curve_table, curves_of, depth_results, headline
 from faig.report.numbers import write_numbers
 from faig.report.prediction import evaluate_predictors, predictors
+from faig.report.yardstick import yardstick
 from stages.shared.cli import path_option, stage, writes
 from stages.shared.outputs import read_parquet, write_csv, write_json
 
@@ -33,27 +33,27 @@ from stages.shared.outputs import read_parquet, write_csv, write_json
 def main(curves: Path, scores: Path, predictions: Path, plots: Path, **paths: Path) -> None:
     """Report on all targets."""
     targets, bootstrap = load_params("targets", dict[Name, TargetParams]), load_params("bootstrap", BootstrapParams)
-    main_target, ratio = load_params("main_target", Name), load_params("mask_ratio", Ratio)
+    main_target, tiles = load_params("main_target", Name), load_params("dataset.test_tiles", dict[str, int] | None)
     seed, min_gain = derive_seed(load_params("seed", Seed), "bootstrap"), load_params("min_gain", NonNegative)
     layers = read_layers(scores / f"{main_target}.parquet")
-    found: dict[str, dict[str, np.ndarray]] = {}
-    results: dict[str, Any] = {"finetune": {}, "score": {}, "ratios": {}}
+    found: dict[str, Any] = {}  # by target and degradation, FAIG's filters (n,)
+    results: dict[str, Any] = {"finetune": {}, "score": {}, "ratios": {}, "yardstick": {}, "mask": {}}
     for name, target in targets.items():
         file = f"{name}.parquet"
         results["finetune"][name] = gains(sweep := read_parquet(paths["sweeps"] / file))
         results["ratios"][name] = curves_of(sweep, target.attribute, min_gain, bootstrap, seed)
+        results["yardstick"][name] = yardstick(sweep, target.attribute, min_gain, bootstrap, seed, tiled=bool(tiles))
         results["score"][name] = check_results(read_metadata(scores / file)["checks"])
-        rankings = read_discovered(scores / file, ratio, len(layers.numbers), [METHOD])
+        rankings = read_discovered(scores / file, load_params("mask_ratio", Ratio), len(layers.numbers), [METHOD])
         found[name] = {key.degradation: filters for key, filters in rankings.items()}
         counts = {of: layers.count(filters) for of, filters in found[name].items()}
         layer_profile(counts, layers.sizes, layers.names, plots / f"layers/{name}.png")
         write_csv(plots / f"removed/{name}.csv", curve := curve_table(results["ratios"][name]))
         ratio_curves(curve, plots / f"ratios/{name}.png")
     attributed = targets[main_target].attribute
-    masked = effects(read_parquet(paths["masks"]), attributed, min_gain, bootstrap, seed)
+    results["mask"][main_target] = masked = effects(read_parquet(paths["masks"]), attributed, min_gain, bootstrap, seed)
     for degradation, depth in depth_results(layers, found[main_target]).items():
         masked[METHOD][degradation]["mean_depth"] = depth
-    results["mask"] = {main_target: masked}
     selectivity_chart(masked[METHOD], plots / f"selectivity/{main_target}.png")
     masking_picture(read_parquet(paths["pictures"]), plots / f"masks/{main_target}.png")
     for name in ("baseline", *targets):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib import image as matplotlib_image
 
-from faig.figures.plots import COLOURS, colours_of, image_grid, label_of, layer_profile, ratio_curves
+from faig.figures.plots import COLOURS, CURVES, colours_of, image_grid, label_of, layer_profile, ratio_curves
 
 
 def picture(height, width, seed):
@@ -27,7 +27,7 @@ def draw_grid(path):
 def ratio_table():
     keys = itertools.product(["faig", "random"], ["blur"], [0.001, 0.01, 0.1])
     table = pd.DataFrame(list(keys), columns=["method", "degradation", "ratio"])
-    for quantity in ("removed", "collateral"):
+    for quantity in CURVES:
         table[quantity] = table["ratio"] ** 0.5
         table[f"{quantity}_low"], table[f"{quantity}_high"] = table[quantity] - 0.1, table[quantity] + 0.1
     return table
@@ -76,7 +76,7 @@ def contains(canvas, block):
     return any(np.array_equal(canvas[y : y + height, x : x + width], block) for y, x in np.argwhere(corners))
 
 
-@pytest.mark.parametrize("left_out", ["removed|collateral", "collateral"])
+@pytest.mark.parametrize("left_out", ["removed|collateral", "collateral", "kept"])
 def test_nothing_to_report_still_makes_a_figure(left_out, tmp_path):
     table = ratio_table()
     ratio_curves(table.drop(columns=table.filter(regex=left_out).columns), tmp_path / "a.png")

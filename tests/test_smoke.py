@@ -120,6 +120,16 @@ def test_what_masking_takes_away_is_reported_for_every_method(story: Project, re
                     assert values["removed_low"] <= values["removed_high"]
 
 
+def test_both_curves_are_reported_where_a_share_of_the_gain_can_be_taken(results: dict[str, Any]):
+    for target, methods in results["ratios"].items():
+        found = results.get("yardstick", {}).get(target, {})
+        for method, by_degradation in methods.items():
+            for degradation, by_ratio in by_degradation.items():
+                assert all(("kept" in values) == ("removed" in values) for values in by_ratio.values())
+                has_areas = {"area_of_removed", "area_of_kept"} <= found.get(degradation, {}).get(method, {}).keys()
+                assert has_areas == any("removed" in values for values in by_ratio.values())
+
+
 def test_the_ends_of_a_dial_are_the_target_and_the_masked_network(results: dict[str, Any]):
     for name in TARGETS["blind"]:
         dial, fine = results["modulate"][name], results["finetune"]["blind"][name]

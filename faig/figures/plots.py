@@ -44,6 +44,8 @@ LABELS = {
     "taylor": "Taylor",
     "weight_change_undivided": "weight change, undivided",
 }
+CURVES = {"removed": "{} filters masked", "collateral": "", "kept": "all but {} filters masked", "kept_elsewhere": ""}
+"""What is drawn over the share of the filters, from the top; of each curve's first, the title."""
 STYLE = {
     "figure.dpi": 100,
     "font.size": 9,
@@ -166,22 +168,23 @@ def _write_headings(figure: Figure, layout: _Layout, row_titles: Strings, groups
 
 
 def ratio_curves(table: "Table", path: Path) -> None:
-    """Write what masking removes, and its collateral, over the mask ratio: a panel per degradation, a line per method.
+    """Write what deletion and insertion do over the share of the filters: a column per degradation, a line per method.
 
     Args:
         table: a row per method, degradation and ratio; columns ``method``, ``degradation``, ``ratio`` (0 to 1), and
-            ``removed`` and ``collateral`` (shares of the restoration gain) with their confidence intervals
-            ``removed_low``, ``removed_high`` and so on. NaN, None or no column at all where there is nothing to report.
+            the quantities of :data:`CURVES` (shares of the restoration gain) with their confidence intervals
+            ``removed_low``, ``removed_high`` and so on. NaN, None or no column at all where there is nothing to report:
+            but for ``removed``, such quantities have no panel.
         path: of the PNG file.
 
     Raises:
         ValueError: the table is empty or lacks one of the first three columns.
     """
     keys = _columns(table, ["method", "degradation"], ["ratio"])
-    optional = [name + end for name in ("removed", "collateral") for end in ("", "_low", "_high")]
+    optional = [name + end for name in CURVES for end in ("", "_low", "_high")]
     columns = dict.fromkeys(optional, np.full(len(keys["ratio"]), np.nan))
     columns |= keys | _columns(table, [], [name for name in optional if name in table])
-    quantities = ["removed", "collateral"] if np.isfinite(columns["collateral"]).any() else ["removed"]
+    quantities = [name for name in CURVES if name == "removed" or np.isfinite(columns[name]).any()]
     methods, degradations = (list(dict.fromkeys(columns[name])) for name in ("method", "degradation"))
     with figure_file(path, 1 + 2.9 * len(degradations), 1 + 2.4 * len(quantities)) as figure:
         panels = figure.subplots(len(quantities), len(degradations), sharex=True, sharey="row", squeeze=False)
@@ -189,10 +192,10 @@ def ratio_curves(table: "Table", path: Path) -> None:
             for axes, degradation in zip(row, degradations, strict=True):
                 part = {name: column[columns["degradation"] == degradation] for name, column in columns.items()}
                 _draw_bands(axes, part, quantity, methods)
-            row[0].set_ylabel(f"{quantity} [share of gain]")
+                if title := CURVES[quantity]:
+                    axes.set_title(title.format(label_of(degradation)))
+            row[0].set_ylabel(f"{label_of(quantity)} [share of gain]")
             row[0].set_ylim(*_limits(columns[quantity]))
-        for axes, degradation in zip(panels[0], degradations, strict=True):
-            axes.set_title(f"{label_of(degradation)} filters masked")
         for axes in panels[-1]:
             _scale_ratios(axes, columns["ratio"])
         legend_above(figure, panels[0, 0])
@@ -260,7 +263,7 @@ def _scale_ratios(axes: Axes, ratios: NDArray[np.float64]) -> None:
     axes.set_xscale("log")
     axes.set_xticks(shown, [f"{100 * tick:g}" for tick in shown])
     axes.minorticks_off()
-    axes.set_xlabel("masked [% of all filters]")
+    axes.set_xlabel("filters [% of all]")
 
 
 def legend_above(figure: Figure, *axes: Axes) -> None:
