@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT
 
 from faig.data.images import read_image, write_png
+from faig.report.numbers import write_numbers
 from tools import reference
 from tools.documents import DOCUMENTS
 from tools.tables import judged, read_json, read_yaml, render, share, table
@@ -90,6 +91,28 @@ def test_gains_too_small_for_shares_are_left_out(tmp_path: Path):
         "| net, set | deblurring | FAIG 50 %; IG 25 % | 1 % |\n| net, set | denoising |  | none |"
     )
     assert "| denoising | FAIG |  | - |" in reference.masking(tmp_path)
+
+
+def test_methods_stand_beside_the_best_found_where_it_was_measured(tmp_path: Path):
+    """One run with the numbers, of blur alone, and one that was published before there were any."""
+    ratios = {"faig": {"removed": 0.9, "collateral": 0.1}, "ig": {"removed": 0.5, "collateral": -0.1}}
+    best = {"0.01": {"removed": 1.0, "collateral": 0.0, "net": 1.0, "chosen": {"faig": 0.5}}, "smallest_ratio": 0.03}
+    own = {"faig": {"0.01": {"share_of_best_found": 0.8}, "smallest_ratio": 0.03}, "best_found": best}
+    for name in ("new", "old"):
+        folder = tmp_path / f"published/net/runs/{name}"
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text("{}")
+        results: dict[str, Any] = {"ratios": {"blind": {key: {"blur": {"0.01": ratios[key]}} for key in ratios}}}
+        if name == "new":
+            results["yardstick"] = {"blind": {"blur": own}}
+        write_numbers(folder / "metrics/mission.parquet", results)
+    assert reference.yardstick(tmp_path).splitlines() == [
+        "| run | filters for | best found | FAIG | IG | 90 % for less than 5 % |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| net, new | deblurring | 100 %, 0 % | 90 %, 10 % (80 %) | 50 %, -10 % | FAIG 3 % |",
+    ]
+    (tmp_path / "published/net/runs/new/run.json").unlink()
+    assert reference.yardstick(tmp_path) == "*Not measured in a published run.*"
 
 
 def test_shares_are_rounded_to_percent_and_what_is_left_out_is_empty():

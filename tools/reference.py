@@ -145,6 +145,30 @@ def order(root: Path) -> str:
     return table(("run", "filters for", "removed by the best 1 %", "FAIG removes most at"), rows)
 
 
+def yardstick(root: Path) -> str:
+    """What the best 1 % of each method remove and take along, beside the best set found."""
+    found = {name: (metrics(folder, "yardstick"), metrics(folder, "ratios")) for name, folder in runs(root).items()}
+    found = {name: (of["blind"], curves["blind"]) for name, (of, curves) in found.items() if "blind" in of}
+    methods = sorted({method for _, curves in found.values() for method in curves})
+    ratio, rows = f"{RATIOS[0]:g}", []
+    for name, (of, curves) in found.items():
+        for degradation, what in DEGRADATIONS.items():
+            measured = of.get(degradation, {})
+            if ratio in (best := measured.get("best_found", {})):
+                cells = []
+                for method in methods:
+                    values = curves.get(method, {}).get(degradation, {}).get(ratio, {})
+                    part = share(measured.get(method, {}).get(ratio, {}), "share_of_best_found")
+                    shares = ", ".join(filter(None, (share(values, key) for key in TAKEN)))
+                    cells.append(shares + (f" ({part})" if part else ""))
+                smallest = [method for method in methods if "smallest_ratio" in measured.get(method, {})]
+                sizes = (f"{label_of(method)} {100 * measured[method]['smallest_ratio']:g} %" for method in smallest)
+                shares = ", ".join(filter(None, (share(best[ratio], key) for key in TAKEN)))
+                rows.append((name, what, shares, *cells, ", ".join(sizes) or "none"))
+    heads = ("run", "filters for", "best found", *map(label_of, methods), "90 % for less than 5 %")
+    return table(heads, rows)
+
+
 def subpaths(root: Path) -> str:
     """What the best 1 % remove, scored from parts of the path: of ``benchmarks/studies/subpaths.py``."""
     if not (path := root / "benchmarks/studies/results/subpaths.json").is_file():
@@ -309,6 +333,7 @@ TABLES: Tables = {
     "summary": summary,
     "masking": masking,
     "order": order,
+    "yardstick": yardstick,
     "subpaths": subpaths,
     "barriers": barriers,
     "last_layer": last_layer,
