@@ -282,5 +282,7 @@ def test_what_is_missing_is_named():
         yardstick(
             table.query("not (degradation == 'blur' and ratio == 0.01 and input == 'noise')"), *options, tiled=True
         )
+    with pytest.raises(InputError, match="the sweep masks no filters for noise"):
+        yardstick(table.query("degradation != 'noise'"), *options, tiled=True)
     with pytest.raises(InputError, match="img is not named as a tile of a photograph is"):
         halved(["a_0", "img"], tiled=True)

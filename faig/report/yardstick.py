@@ -163,7 +163,8 @@ def yardstick(
         The best found and shares of it are left out where there is only one photograph.
 
     Raises:
-        InputError: as :func:`arrange`, or images are said to be tiles and are not named like tiles.
+        InputError: as :func:`arrange`; no filters for a degradation were masked; or images are said to be tiles and are
+            not named like tiles.
     """
     sweep = arrange(table, attributed, min_gain)
     generator = np.random.default_rng(seed)
@@ -175,6 +176,8 @@ def yardstick(
             of_halves[number][:, half] = _weights(int(half.sum()), bootstrap, generator)
     results: dict[str, Any] = {}
     for degradation in sweep.names:
+        if not sweep.of(DELETION, degradation):
+            raise InputError(f"the sweep masks no filters for {degradation}: run the stage sweep again")
         found = results[degradation] = areas(sweep, degradation, weights, bootstrap)
         for method, ratio in smallest_ratios(sweep, degradation).items():
             found[method]["smallest_ratio"] = ratio
