@@ -16,7 +16,8 @@ from faig.experiments.modulation import ModulationParams
 from faig.experiments.prediction import PredictParams
 from faig.experiments.retraining import RetrainParams
 from faig.experiments.rivals import RivalsParams
-from faig.experiments.scoring import METHODS, ScoreParams
+from faig.experiments.score_table import METHODS, Method
+from faig.experiments.scoring import ScoreParams
 from faig.experiments.severity import SeverityParams, at_level
 from faig.networks.models import NetworkChoice
 from faig.networks.training import TrainingParams
@@ -36,6 +37,7 @@ class PipelineParams:
     """
 
     seed: Seed
+    method: Method
     mask_ratio: Ratio
     scale: Scale
     downsampling: str
@@ -107,6 +109,7 @@ class PipelineParams:
             "compare_predictors.classifier.patch_size": self.compare_predictors.classifier.patch_size,
             "score.images.size": self.score.images.size,
             "score.dead_leaves.size": self.score.dead_leaves.size,
+            "score.learned.images.size": self.score.learned.images.size,
             "predict.calibration.size": self.predict.calibration.size,
         }
         if self.dataset.test_tiles is not None:

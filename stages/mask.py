@@ -7,6 +7,7 @@ from faig.base.progress import Progress
 from faig.data.crops import single
 from faig.data.targets import TargetParams
 from faig.experiments.masking import MaskParams, measure, num_networks
+from faig.experiments.score_table import Method
 from faig.experiments.showing import show_masking
 from stages.shared.cli import reads, stage, writes
 from stages.shared.model import read_chosen, read_model, read_test_inputs
@@ -27,7 +28,7 @@ def main(hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, scores:
         table = measure(model, inputs, chosen, progress.advance)
     shown = {name: single(inputs[name], params.picture) for name in settings.attribute}
     write_parquet(outputs["output"], table)
-    write_parquet(outputs["pictures"], show_masking(model, shown, chosen))
+    write_parquet(outputs["pictures"], show_masking(model, shown, chosen, load_params("method", Method)))
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ from faig.base.params import Name, NonNegative, Ratio, Seed, load_params
 from faig.base.seeds import derive_seed
 from faig.base.statistics import BootstrapParams
 from faig.data.targets import TargetParams
-from faig.experiments.score_table import read_discovered, read_layers, read_metadata
+from faig.experiments.score_table import Method, read_discovered, read_layers, read_metadata
 from faig.figures.charts import selectivity_chart
 from faig.figures.pictures import masking_picture
 from faig.figures.plots import layer_profile, ratio_curves
 from faig.report.effects import effects, gains
-from faig.report.mission import METHOD, check_results, curve_table, curves_of, depth_results, headline
+from faig.report.mission import check_results, curve_table, curves_of, headline, with_depths
 from faig.report.numbers import write_numbers
 from faig.report.prediction import evaluate_predictors, predictors
 from faig.report.yardstick import yardstick
@@ -35,8 +35,9 @@ def main(curves: Path, scores: Path, predictions: Path, plots: Path, **paths: Pa
     targets, bootstrap = load_params("targets", dict[Name, TargetParams]), load_params("bootstrap", BootstrapParams)
     main_target, tiles = load_params("main_target", Name), load_params("dataset.test_tiles", dict[str, int] | None)
     seed, min_gain = derive_seed(load_params("seed", Seed), "bootstrap"), load_params("min_gain", NonNegative)
+    method, ratio = load_params("method", Method), load_params("mask_ratio", Ratio)
     layers = read_layers(scores / f"{main_target}.parquet")
-    found: dict[str, Any] = {}  # by target and degradation, FAIG's filters (n,)
+    found: dict[str, Any] = {}  # by target and degradation, the discovered filters (n,)
     results: dict[str, Any] = {"finetune": {}, "score": {}, "ratios": {}, "yardstick": {}, "mask": {}}
     for name, target in targets.items():
         file = f"{name}.parquet"
@@ -44,7 +45,7 @@ def main(curves: Path, scores: Path, predictions: Path, plots: Path, **paths: Pa
         results["ratios"][name] = curves_of(sweep, target.attribute, min_gain, bootstrap, seed)
         results["yardstick"][name] = yardstick(sweep, target.attribute, min_gain, bootstrap, seed, tiled=bool(tiles))
         results["score"][name] = check_results(read_metadata(scores / file)["checks"])
-        rankings = read_discovered(scores / file, load_params("mask_ratio", Ratio), len(layers.numbers), [METHOD])
+        rankings = read_discovered(scores / file, ratio, len(layers.numbers), [method])
         found[name] = {key.degradation: filters for key, filters in rankings.items()}
         counts = {of: layers.count(filters) for of, filters in found[name].items()}
         layer_profile(counts, layers.sizes, layers.names, plots / f"layers/{name}.png")
@@ -52,9 +53,8 @@ def main(curves: Path, scores: Path, predictions: Path, plots: Path, **paths: Pa
         ratio_curves(curve, plots / f"ratios/{name}.png")
     attributed = targets[main_target].attribute
     results["mask"][main_target] = masked = effects(read_parquet(paths["masks"]), attributed, min_gain, bootstrap, seed)
-    for degradation, depth in depth_results(layers, found[main_target]).items():
-        masked[METHOD][degradation]["mean_depth"] = depth
-    selectivity_chart(masked[METHOD], plots / f"selectivity/{main_target}.png")
+    masked[method] = with_depths(masked[method], layers, found[main_target])
+    selectivity_chart(masked[method], plots / f"selectivity/{main_target}.png")
     masking_picture(read_parquet(paths["pictures"]), plots / f"masks/{main_target}.png")
     for name in ("baseline", *targets):
         write_csv(plots / f"training/{name}.csv", read_parquet(curves / f"{name}.parquet"))
@@ -63,7 +63,7 @@ def main(curves: Path, scores: Path, predictions: Path, plots: Path, **paths: Pa
     for name in predictors(features):
         write_csv(plots / f"confusion/{name}.csv", pd.DataFrame({"actual": named["class"], "predicted": named[name]}))
     write_numbers(paths["numbers"], results)
-    write_json(paths["metrics"], headline(results, main_target))
+    write_json(paths["metrics"], headline(results, main_target, method))
 
 
 if __name__ == "__main__":

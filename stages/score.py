@@ -16,7 +16,7 @@ from faig.base.resuming import Store
 from faig.base.seeds import derive_seed
 from faig.data.crops import choose_crops, cut
 from faig.data.pairs import read_entries, split_pairs
-from faig.data.targets import TargetParams
+from faig.data.targets import CLEAN, TargetParams
 from faig.experiments.loading import load_model
 from faig.experiments.score_table import write_scores
 from faig.experiments.scoring import ScoreParams, detour, num_passes, score_filters
@@ -43,17 +43,24 @@ def main(target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: 
             name: cut(train, name, places, params.images.size) + cut(train, name, leaves, params.dead_leaves.size)
             for name in settings.degradations
         }
+        learned = choose_crops(train, params.learned.images, derive_seed(seed, "learned"))
+        learnt_from = {
+            name: [lr for lr, _ in cut(train, name, learned, params.learned.images.size)]
+            for name in {*settings.attribute, CLEAN}
+        }
         generator = np.random.default_rng(derive_seed(seed, "random"))
         files = [path.read_bytes() for path in (network, baseline, pairs)]
         store = Store.unique(checkpoint_folder("score", target), *files, params, settings, seed, compute.describe())
         with Progress(num_passes(settings), f"score {target}", stream=None if group.is_writer else StringIO()) as bar:
-            scores, checks = score_filters(model, images, settings, params, generator, group, bar.advance, store)
+            scores, checks = score_filters(
+                model, images, learnt_from, settings, params, seed, generator, group, bar.advance, store
+            )
         if not group.is_writer:
             return
     delete_afterwards(store.folder)
     described = {"target": target, "settings": asdict(params), **asdict(settings), "checks": checks}
     described["computed_with"] = {**compute.describe(), "processes": str(group.size), "torch": version("torch")}
-    described["images"] = list(map(asdict, places + leaves))
+    described["images"] = list(map(asdict, places + leaves + learned))
     write_scores(output, model.index, scores, described)
     click.echo(detour(checks), err=True, nl=False)
 

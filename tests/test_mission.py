@@ -10,7 +10,7 @@ from faig.base.statistics import BootstrapParams
 from faig.data.targets import TargetParams
 from faig.experiments.score_table import Layers
 from faig.report.effects import by_ratio, effects, gains
-from faig.report.mission import check_results, curve_table, curves_of, depth_results, headline
+from faig.report.mission import check_results, curve_table, curves_of, headline, with_depths
 from faig.report.numbers import to_results, to_table
 from faig.report.yardstick import kept
 
@@ -93,7 +93,11 @@ def test_the_worst_degradation_says_how_well_the_integrals_close():
 
 def test_depths_are_means_over_the_filters():
     layers = Layers(("first", "middle", "last"), np.array([0, 0, 1, 2, 2]))
-    assert depth_results(layers, {"blur": np.array([0, 1]), "noise": np.array([0, 2, 4])}) == {"blur": 0, "noise": 0.5}
+    values = {"blur": {"removed": 1.0}, "noise": {"removed": 0.9}}
+    assert with_depths(values, layers, {"blur": np.array([0, 1]), "noise": np.array([0, 2, 4])}) == {
+        "blur": {"removed": 1.0, "mean_depth": 0},
+        "noise": {"removed": 0.9, "mean_depth": 0.5},
+    }
 
 
 def numbers(results: dict) -> list[str]:
@@ -102,7 +106,7 @@ def numbers(results: dict) -> list[str]:
 
 def test_the_headline_is_at_most_20_numbers_each_found_in_the_results():
     results = results_of()
-    found = headline(results, "blind")
+    found = headline(results, "blind", "faig")
     assert list(found) == [
         "gain_db",
         "removed_by_masking",
@@ -128,7 +132,7 @@ def test_the_headline_is_at_most_20_numbers_each_found_in_the_results():
 
 
 def test_the_headline_leaves_out_what_was_not_measured():
-    found = headline(results_of(gain=0.1), "blind")
+    found = headline(results_of(gain=0.1), "blind", "faig")
     assert found["gain_db"]["blur"] == pytest.approx(0.1)
     assert found["removed_by_masking"] == found["removed_by_masking_at_random"] == found["collateral_of_masking"] == {}
     assert to_results(to_table(found)).keys() >= {"gain_db", "faig_barrier_db"}

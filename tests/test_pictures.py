@@ -33,7 +33,7 @@ def require_restored(table, row, column, sr, hr):
 
 
 def test_what_is_shown_of_masking(model, shown):
-    table = show_masking(model, shown, CHOSEN)
+    table = show_masking(model, shown, CHOSEN, "faig")
     columns = ["input", "target", "faig/blur", "faig/noise", "random/0", "random/1"]
     assert table[["row", "column"]].to_numpy().tolist() == [[row, column] for row in shown for column in columns]
     weights = {"target": model.target, "faig/blur": model.masked(FOUND["blur"]), "random/1": model.masked(RANDOM[1])}
@@ -48,7 +48,7 @@ def test_what_is_shown_of_masking(model, shown):
 
 def test_one_random_draw_is_shown_beside_each_degradation(model, shown):
     one_draw = {key: filters for key, filters in CHOSEN.items() if key.replicate == 0}
-    table = show_masking(model, shown, one_draw).set_index(["row", "column"])
+    table = show_masking(model, shown, one_draw, "faig").set_index(["row", "column"])
     assert table.loc[("blur", "random/0"), "png"] == table.loc[("blur", "random/1"), "png"]
 
 

@@ -20,7 +20,7 @@ SCRIPT = """
 import sys
 import numpy as np, torch
 from conftest import TINY, noise
-from faig.experiments.scoring import ScoreParams
+from faig.experiments.scoring import LearnedParams, ScoreParams
 from faig.base.compute import Compute
 from faig.data.crops import CropParams
 from faig.networks.models import build_network
@@ -35,6 +35,7 @@ crops = CropParams(num=1, size=16)
 params = ScoreParams(
     images=crops, dead_leaves=crops, contrast="share", num_random=1,
     quadrature=QuadratureParams(rule="gausslegendre", num_nodes=2, max_nodes=2, tolerance=0.1),
+    learned=LearnedParams(images=crops, steps=2, batch_size=1, weight=4.0, ratios=(0.1, 0.3), damping=0.1),
 )
 network, generator = build_network(TINY, seed=1), torch.Generator().manual_seed(2)
 baseline = {name: 0.2 * noise(value, generator) for name, value in network.state_dict().items()}
@@ -47,7 +48,9 @@ with process_group(compute.device) as group:
     if sys.argv[2] == "fail" and group.rank == 1:
         raise ValueError("this process is broken")
     model = PathModel(network, baseline, target, compute)
-    scores, _ = score_filters(model, moved, settings, params, np.random.default_rng(0), group, lambda _: None)
+    inputs = {name: [lr for lr, _ in pairs] for name, pairs in moved.items()}
+    generator = np.random.default_rng(0)
+    scores, _ = score_filters(model, moved, inputs, settings, params, 0, generator, group, lambda _: None)
     if group.is_writer:
         np.savez(sys.argv[1], **{f"{key.method}_{key.degradation}": value for key, value in scores.items()})
 """

@@ -11,12 +11,15 @@ from faig.base.processes import Group
 from faig.base.resuming import NOTHING, Store
 from faig.data.crops import CropParams
 from faig.data.targets import TargetParams
-from faig.experiments.score_table import Key
-from faig.experiments.scoring import METHODS, ScoreParams, detour, num_passes, score_filters
+from faig.experiments.score_table import METHODS, Key
+from faig.experiments.scoring import LearnedParams, ScoreParams, detour, num_passes, score_filters
 
 CROPS = CropParams(num=2, size=16)
 TWO_NODES = QuadratureParams(rule="gausslegendre", num_nodes=2, max_nodes=2, tolerance=0.1)
-PARAMS = ScoreParams(images=CROPS, dead_leaves=CROPS, contrast="share", quadrature=TWO_NODES, num_random=2)
+LEARNED = LearnedParams(images=CROPS, steps=3, batch_size=1, weight=4.0, ratios=(0.1, 0.3), damping=0.1)
+PARAMS = ScoreParams(
+    images=CROPS, dead_leaves=CROPS, contrast="share", quadrature=TWO_NODES, learned=LEARNED, num_random=2
+)
 GROUP = Group(0, 1, torch.device("cpu"))
 BOTH = TargetParams(mixture={"blur": 1.0}, attribute=("blur", "noise"), effort=1.0)
 ALONE = TargetParams(mixture={"blur": 1.0}, attribute=("blur",), effort=1.0)
@@ -29,9 +32,16 @@ def by_degradation(images):
     }
 
 
+def score(model, by_degradation, target, advance=lambda _: None, store: Store = NOTHING):
+    """Rankings and checks, the masks learned from the inputs that the other methods score."""
+    inputs = {name: [lr for lr, _ in images] for name, images in by_degradation.items()}
+    generator = np.random.default_rng(0)
+    return score_filters(model, by_degradation, inputs, target, PARAMS, 0, generator, GROUP, advance, store)
+
+
 def test_one_ranking_per_method_and_degradation_and_progress_is_counted(model, by_degradation):
     steps = []
-    rankings, checks = score_filters(model, by_degradation, BOTH, PARAMS, np.random.default_rng(0), GROUP, steps.append)
+    rankings, checks = score(model, by_degradation, BOTH, steps.append)
     expected = {Key(method, name) for method in METHODS for name in BOTH.attribute}
     assert rankings.keys() == expected | {Key("random", name, 1) for name in BOTH.attribute}
     assert {len(scores) for scores in rankings.values()} == {model.index.num_filters}
@@ -41,7 +51,7 @@ def test_one_ranking_per_method_and_degradation_and_progress_is_counted(model, b
 
 
 def test_barriers_are_the_images_means_of_clean_inputs_too(model, by_degradation):
-    _, checks = score_filters(model, by_degradation, BOTH, PARAMS, np.random.default_rng(0), GROUP, lambda _: None)
+    _, checks = score(model, by_degradation, BOTH)
     for name, images in by_degradation.items():
         assert checks[name]["barrier"] == pytest.approx(
             attribute_images(model, images, TWO_NODES).barriers.mean(), rel=1e-6
@@ -55,13 +65,13 @@ def test_a_high_barrier_is_warned_of_with_the_degradation_that_has_it():
 
 
 def test_random_rankings_are_shared_by_the_degradations_and_differ_from_each_other(model, by_degradation):
-    rankings, _ = score_filters(model, by_degradation, BOTH, PARAMS, np.random.default_rng(0), GROUP, lambda _: None)
+    rankings, _ = score(model, by_degradation, BOTH)
     assert np.array_equal(rankings[Key("random", "blur", 1)], rankings[Key("random", "noise", 1)])
     assert not np.array_equal(rankings[Key("random", "blur", 0)], rankings[Key("random", "blur", 1)])
 
 
 def test_a_lone_degradation_is_contrasted_with_clean(model, by_degradation):
-    rankings, _ = score_filters(model, by_degradation, ALONE, PARAMS, np.random.default_rng(0), GROUP, lambda _: None)
+    rankings, _ = score(model, by_degradation, ALONE)
     means = {
         name: attribute_images(model, by_degradation[name], TWO_NODES).scores.mean(axis=0, dtype=np.float64)
         for name in ("blur", "clean")
@@ -70,8 +80,7 @@ def test_a_lone_degradation_is_contrasted_with_clean(model, by_degradation):
 
 
 def scored(model, by_degradation, store: Store) -> dict[Key, np.ndarray]:
-    generator = np.random.default_rng(0)
-    return score_filters(model, by_degradation, BOTH, PARAMS, generator, GROUP, lambda _: None, store)[0]
+    return score(model, by_degradation, BOTH, store=store)[0]
 
 
 def test_scoring_goes_on_after_the_last_image(model, by_degradation, tmp_path, monkeypatch):

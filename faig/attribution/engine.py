@@ -293,10 +293,10 @@ def loss(model: PathModel, weights: Weights, lr: Tensor, hr: Tensor, tiles: Tile
     """
     hr = model.compute.to_device(hr)
     with torch.no_grad():
-        return sum(piece.error(_restore(model, weights, piece.lr)).item() for piece in pieces(lr, hr, tiles))
+        return sum(piece.error(restore_image(model, weights, piece.lr)).item() for piece in pieces(lr, hr, tiles))
 
 
-def _restore(model: PathModel, weights: Weights, lr: Tensor) -> Tensor:
+def restore_image(model: PathModel, weights: Weights, lr: Tensor) -> Tensor:
     """:meth:`PathModel.restore` where an image meets the network first: what torch refuses is then the user's mistake.
 
     Which sizes and channels a network takes, only the network itself can tell: by an error of torch, of any operation.

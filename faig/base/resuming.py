@@ -31,20 +31,35 @@ class Store:
         return cls(folder / digest.hexdigest()[:16])
 
     def get(self, name: str, compute: Callable[[], Mapping[str, np.ndarray]]) -> Arrays:
-        """Return what was kept under ``name``, or else compute and keep it; a damaged file is computed anew."""
+        """Return what was kept under ``name``, or else compute and keep it."""
+        kept = self.find(name)
+        if kept is None:
+            kept = dict(compute())
+            self.keep(name, kept)
+        return kept
+
+    def find(self, name: str) -> Arrays | None:
+        """Return what was kept under ``name``, None if nothing was; a damaged file is removed."""
         if self.folder is None:
-            return dict(compute())
-        path = self.folder / f"{name}.npz"
-        if path.is_file():
-            try:
-                with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-                    return {key: kept[key] for key in kept.files}
-            except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-                path.unlink()
-        result = dict(compute())
-        with replacing(path) as partial, partial.open("wb") as file:
-            np.savez(file, **result)  # pyright: ignore[reportArgumentType]
-        return result
+            return None
+        path = self._path(name)
+        if not path.is_file():
+            return None
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+                return {key: kept[key] for key in kept.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            path.unlink()
+            return None
+
+    def keep(self, name: str, result: Mapping[str, np.ndarray]) -> None:
+        """Keep arrays under ``name``."""
+        if self.folder is not None:
+            with replacing(self._path(name)) as partial, partial.open("wb") as file:
+                np.savez(file, **result)  # pyright: ignore[reportArgumentType]
+
+    def _path(self, name: str) -> Path:
+        return Path(self.folder or ".") / f"{name}.npz"
 
 
 NOTHING = Store(None)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -61,6 +61,13 @@ class Key:
 
 BASELINE, TARGET = Key("baseline", ""), Key("target", "")
 """What stands for the two unmasked networks in a table of measurements."""
+Method = Literal["faig", "learned", "ig", "taylor", "weight_change", "weight_change_undivided"]
+"""A method whose filters can be the discovered ones: all but the random rankings, which they are compared with."""
+METHODS = ("faig", "learned", "ig", "taylor", "weight_change", "weight_change_undivided", "random")
+"""``faig``, ``taylor``: contrasted between degradations. ``learned``: a mask that removes one of them and leaves the
+others. ``ig``: as its authors rank it, of each degradation alone. ``weight_change``, ``random``: the same ranking for
+every degradation."""
+
 DELETION, INSERTION = "deletion", "insertion"
 """The two curves over the share of the filters: those filters masked, and all filters but those masked."""
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from faig.attribution.comparisons import discriminate, input_gradients, random_scores, taylor, weight_change
 from faig.attribution.engine import Example, attribute_image, barrier, convergence_error, loss
+from faig.attribution.learning import Inputs, LearningParams, learn_scores
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import Nodes, QuadratureParams, quadrature
 from faig.base.params import settings
@@ -20,16 +21,19 @@ from faig.experiments.score_table import Key
 
 T = TypeVar("T")
 
-METHODS = ("faig", "ig", "taylor", "weight_change", "weight_change_undivided", "random")
-"""``faig``, ``taylor``: contrasted between degradations. ``ig``: as its authors rank it, of each degradation alone.
-``weight_change``, ``random``: the same ranking for every degradation."""
-
 BARRIER = 1.5
 """dB of a barrier from which on it is warned of: those of networks whose filters could be told apart were lower."""
 Checks = Mapping[str, Mapping[str, float]]
 """By degradation, what :func:`score_filters` reports of the integrals."""
 Images = Mapping[str, Sequence[Example]]
 """By degradation, pairs of LR and HR; the same photographs in the same order."""
+
+
+@settings
+class LearnedParams(LearningParams):
+    """How masks are learned, and from which crops of training photographs."""
+
+    images: CropParams
 
 
 @settings
@@ -40,14 +44,17 @@ class ScoreParams:
     dead_leaves: CropParams
     contrast: Literal["difference", "share", "plain"]
     quadrature: QuadratureParams
+    learned: LearnedParams
     num_random: Annotated[int, Field(ge=1, le=100)]
 
 
 def score_filters(
     model: PathModel,
     images: Images,
+    learnt_from: Inputs,
     target: TargetParams,
     params: ScoreParams,
+    seed: int,
     generator: np.random.Generator,
     group: Group,
     advance: Callable[[int], None],
@@ -57,6 +64,9 @@ def score_filters(
 
     Args:
         images: of every contrasted degradation and of ``clean``.
+        learnt_from: LR (1, 3, H, W) of every attributed degradation and of ``clean``, that masks are learned from.
+        seed: of the learning.
+        generator: of the random rankings.
         group: the processes that share the images; all of them return the same.
         advance: called with 1 after each of :func:`num_passes` passes over the images of one degradation.
         store: keeps the scores of each image, for a run that is started again.
@@ -83,6 +93,9 @@ def score_filters(
     for name in target.attribute:
         moves = [(clean, degraded) for (clean, _), (degraded, _) in zip(images[CLEAN], images[name], strict=True)]
         rankings[Key("faig", name)] = discriminate(integrated, name, params.contrast)
+        own = {other: learnt_from[other] for other in dict.fromkeys((*target.attribute, CLEAN))}
+        rankings[Key("learned", name)] = learn_scores(model, own, name, params.learned, seed, group, store).scores
+        advance(1)
         rankings[Key("ig", name)] = mean("ig", name, moves, lambda move: input_gradients(model, *move, nodes))
         rankings[Key("taylor", name)] = discriminate(expanded, name, params.contrast)
         rankings[Key("weight_change", name)] = changes[True]
@@ -161,4 +174,4 @@ def detour(checks: Checks) -> str:
 
 def num_passes(target: TargetParams) -> int:
     """How often :func:`score_filters` calls ``advance``."""
-    return len(target.contrasted) + len(target.attribute)
+    return len(target.contrasted) + 2 * len(target.attribute)

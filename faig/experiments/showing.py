@@ -20,22 +20,22 @@ Shown = Mapping[str, tuple[Tensor, Tensor]]
 """By degradation, LR (1, 3, H, W) and HR (1, 3, sH, sW) of one photograph."""
 
 
-def show_masking(model: PathModel, inputs: Shown, chosen: Mapping[Key, np.ndarray]) -> pd.DataFrame:
-    """The images of the masking picture: a row per degraded input; target, and FAIG's and random filters masked.
+def show_masking(model: PathModel, inputs: Shown, chosen: Mapping[Key, np.ndarray], method: str) -> pd.DataFrame:
+    """The images of the masking picture: a row per degraded input; target, and discovered and random filters masked.
 
     Args:
         inputs: of every attributed degradation.
-        chosen: filters (n,) by ranking; those of the methods ``faig`` and ``random`` are shown, of the latter as many
+        chosen: filters (n,) by ranking; those of ``method`` and ``random`` ones are shown, of the latter as many
             draws as there are of the former.
 
     Returns:
-        Columns row (the degradation), column (``input``, ``target``, ``faig/<degradation>``, ``random/<draw>``), psnr
-        in dB (empty for the input) and png (content of a PNG file).
+        Columns row (the degradation), column (``input``, ``target``, ``<method>/<degradation>``, ``random/<draw>``),
+        psnr in dB (empty for the input) and png (content of a PNG file).
     """
-    found = {key.degradation: filters for key, filters in chosen.items() if key.method == "faig"}
+    found = {key.degradation: filters for key, filters in chosen.items() if key.method == method}
     first = next(iter(found))
     random = [chosen[key] for key in chosen if key.method == "random" and key.degradation == first]
-    sets = {f"faig/{name}": filters for name, filters in found.items()}
+    sets = {f"{method}/{name}": filters for name, filters in found.items()}
     sets |= {f"random/{number}": random[number % len(random)] for number in range(len(found))}
     networks: dict[str, Restore] = {"target": partial(model.restore, model.target)}
     for name, filters in sets.items():

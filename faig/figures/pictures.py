@@ -18,19 +18,22 @@ Groups = list[tuple[str, int]]
 def masking_picture(table: pd.DataFrame, path: Path) -> None:
     """Write a grid: a row per degraded input; columns input, target, and each degradation's filters masked.
 
-    The filters are FAIG's and, beside them, equally many random ones, another draw in each column.
+    The filters are the discovered ones and, beside them, equally many random ones, another draw in each column.
 
     Args:
-        table: of shown images; the columns are called ``input``, ``target``, ``faig/<degradation>`` and
+        table: of shown images; the columns are called ``input``, ``target``, ``<method>/<degradation>`` and
             ``random/<draw>``.
         path: of the PNG file.
     """
     columns = [str(name) for name in dict.fromkeys(table["column"])]
     titles = {"input": "input", "target": "target"}
-    titles |= {name: f"{label_of(name.split('/')[1])} filters masked" for name in columns if name.startswith("faig/")}
+    method = next(name for name in columns if "/" in name).split("/")[0]
+    for name in columns:
+        if name.startswith(f"{method}/"):
+            titles[name] = f"{label_of(name.split('/')[1])} filters masked"
     headings = [titles.get(name, "equally many masked") for name in columns]
-    counts = [sum(name.startswith(f"{method}/") for name in columns) for method in ("faig", "random")]
-    groups = [("", len(columns) - sum(counts)), ("FAIG", counts[0]), ("random", counts[1])]
+    counts = [sum(name.startswith(f"{kind}/") for name in columns) for kind in (method, "random")]
+    groups = [("", len(columns) - sum(counts)), (label_of(method), counts[0]), ("random", counts[1])]
     _grid(table, headings, path, [group for group in groups if group[1]])
 
 

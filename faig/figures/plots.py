@@ -33,13 +33,15 @@ BLACK, GREY, ORANGE, SKY = "#000000", "#8c8c8c", "#e69f00", "#56b4e9"
 GREEN, BLUE, RED, PINK = "#009e73", "#0072b2", "#d55e00", "#cc79a7"
 COLOURS = {
     "clean": GREY, "blur": BLUE, "noise": RED, "blur_noise": PINK, "jpeg": GREEN,
-    "faig": BLUE, "ig": ORANGE, "taylor": RED, "weight_change": GREEN, "weight_change_undivided": PINK, "random": GREY,
+    "faig": BLUE, "learned": BLACK, "ig": ORANGE, "taylor": RED,
+    "weight_change": GREEN, "weight_change_undivided": PINK, "random": GREY,
     "baseline": BLACK, "blind": ORANGE,
 }  # fmt: skip
 SPARE_COLOURS = [ORANGE, SKY, GREEN, PINK, BLACK, BLUE, RED, GREY]
 MARKERS = "osD^vPX*"
 LABELS = {
     "faig": "FAIG",
+    "learned": "learned masks",
     "ig": "IG",
     "taylor": "Taylor",
     "weight_change_undivided": "weight change, undivided",
@@ -242,7 +244,7 @@ def _draw_bands(axes: Axes, part: Mapping[str, NDArray[Any]], quantity: str, met
         ratio, value, low, high = (part[name][rows] for name in names)
         axes.fill_between(ratio, low, high, color=colours[method], alpha=0.18, linewidth=0)
         (line,) = axes.plot(ratio, value, color=colours[method], marker=MARKERS[number % len(MARKERS)])
-        line.set(label=label_of(method), zorder=3 if method == "faig" else 2)
+        line.set(label=label_of(method), zorder=3 if method in ("faig", "learned") else 2)
     axes.axhline(0, color=BLACK, linewidth=0.8)
     if not np.isfinite(part[quantity]).any():
         axes.text(0.5, 0.5, "nothing to report:\nthe gain is too small", ha="center", transform=axes.transAxes)

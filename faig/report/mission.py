@@ -12,8 +12,8 @@ from faig.experiments.score_table import DELETION, Layers
 from faig.report.effects import by_ratio, effects
 from faig.report.yardstick import kept
 
-METHOD, CONTROL = "faig", "random"
-"""The method whose filters the metrics are about, and what they are compared with."""
+CONTROL = "random"
+"""The rankings that the discovered filters are compared with."""
 
 
 def curves_of(
@@ -53,9 +53,13 @@ def curve_table(curves: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def depth_results(layers: Layers, found: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Mean relative depth, 0 first and 1 last layer, of each degradation's filters (n,)."""
-    return {name: float(layers.depths(filters).mean()) for name, filters in found.items()}
+def with_depths(
+    values: Mapping[str, Mapping[str, Any]], layers: Layers, found: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    """By degradation, its values and the mean relative depth of its filters (n,): 0 first and 1 last layer."""
+    return {
+        name: {**values[name], "mean_depth": float(layers.depths(filters).mean())} for name, filters in found.items()
+    }
 
 
 def check_results(checks: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
@@ -67,13 +71,13 @@ def check_results(checks: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     return {**worst, "barrier": {name: check["barrier"] for name, check in checks.items()}}
 
 
-def headline(results: Mapping[str, Any], target: str) -> dict[str, Any]:
-    """The main target's few numbers: gains and losses in dB, shares from 0 to 1, of the filters that FAIG discovers.
+def headline(results: Mapping[str, Any], target: str, method: str) -> dict[str, Any]:
+    """The main target's few numbers: gains and losses in dB, shares from 0 to 1, of the filters of ``method``.
 
     What was not measured, as where a gain is too small to take a share of, is left out.
     """
     masked = results["mask"][target]
-    own, random = masked[METHOD], masked[CONTROL]
+    own, random = masked[method], masked[CONTROL]
 
     def shares(of: Mapping[str, Mapping[str, Any]], key: str) -> dict[str, float]:
         return {name: values[key] for name, values in of.items() if key in values}

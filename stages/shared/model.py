@@ -11,7 +11,7 @@ from faig.base.params import Ratio, load_params
 from faig.data.crops import Batch, batches
 from faig.data.pairs import read_entries, read_pairs
 from faig.experiments.loading import load_model
-from faig.experiments.score_table import Key, read_discovered
+from faig.experiments.score_table import Key, Method, read_discovered
 
 
 def read_model(baseline: Path, network: Path) -> PathModel:
@@ -31,5 +31,6 @@ def read_chosen(scores: Path, model: PathModel, methods: Collection[str] | None 
 
 
 def read_found(scores: Path, model: PathModel) -> dict[str, np.ndarray]:
-    """FAIG's filters (n,) discovered at ``mask_ratio``, by degradation."""
-    return {key.degradation: filters for key, filters in read_chosen(scores, model, ["faig"]).items()}
+    """The discovered filters (n,): those of ``method`` at ``mask_ratio``, by degradation."""
+    chosen = read_chosen(scores, model, [load_params("method", Method)])
+    return {key.degradation: filters for key, filters in chosen.items()}
