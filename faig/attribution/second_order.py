@@ -1,0 +1,117 @@
+"""What masking each filter alone would do to the outputs, to second order and for all filters at once.
+
+Masking is to make the target the baseline on inputs x_d of one degradation, and to leave it what it is on those of all
+others, x_e. With F(w, x) the output, w(m) the target's weights masked at the filters m, and
+D = ||F(target, x) - F(baseline, x)||^2, that is to minimise
+
+    J(m) = ||F(w(m), x_d) - F(baseline, x_d)||^2 / D_d + c * sum over e of ||F(w(m), x_e) - F(target, x_e)||^2 / D_e.
+
+It needs outputs only, no ground truth. FAIG asks what changed the error along the path; J asks what masking will do. It
+sees what FAIG's absolute values hide, whether a filter's weights pull the same way, and what masking costs inputs on
+which gradients of the error say little, because the target is at its best there.
+
+With u_f the change of the output, to first order, as filter f moves from the target to the baseline, masking f alone
+changes J by
+
+    2 <F(target, x_d) - F(baseline, x_d), u_f(x_d)> / D_d + ||u_f(x_d)||^2 / D_d + c * sum of ||u_f(x_e)||^2 / D_e.
+
+The first term is one gradient. The last is a diagonal of a Gauss-Newton matrix, as in optimal brain damage (LeCun et
+al. 1990), here estimated from few random projections (Hutchinson 1989): for random signs v, <v, u_f>^2 is ||u_f||^2 on
+average, and <v, u_f> for all filters is one gradient. The term between them is left out: beside the first it is small.
+
+F = number of filters.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from faig.attribution.engine import require_image
+from faig.attribution.path import PathModel, Weights
+from faig.base.errors import InputError
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """One image, or a mean over images; all are squared errors summed over the output.
+
+    ``pull`` (F,): by how much masking the filter brings the output nearer to the baseline's, to first order.
+    ``shift`` (F,): ||u_f||^2, by how much masking it moves the output at all; an estimate.
+    ``distance``: D, how far the two outputs are apart.
+    """
+
+    pull: np.ndarray
+    shift: np.ndarray
+    distance: float
+
+
+def expand(model: PathModel, lr: Tensor, generator: torch.Generator, num_draws: int = 2) -> Expansion:
+    """Expand the output of one input (1, C, H, W) around the target.
+
+    Args:
+        model: the network between its two sets of weights.
+        lr: the input.
+        generator: on the CPU, of the random signs.
+        num_draws: of random signs for ``shift``, each one gradient.
+
+    Raises:
+        InputError: the input is not one finite image.
+    """
+    require_image(lr, lr)
+    with torch.inference_mode(False), torch.enable_grad():
+        lr = lr.clone() if lr.is_inference() else lr
+        weights = {**model.target, **{key: model.target[key].clone().requires_grad_() for key in model.index.keys}}
+        output = model.restore(weights, lr)
+        with torch.no_grad():
+            gap = output - model.restore(model.baseline, lr)
+        pull = -2 * _moves(model, weights, output, gap)
+        shift = np.zeros(model.index.num_filters)
+        for _ in range(num_draws):
+            signs = 2.0 * torch.randint(0, 2, output.shape, generator=generator) - 1
+            shift += _moves(model, weights, output, signs.to(output)) ** 2 / num_draws
+    return Expansion(pull, shift, gap.square().sum(dtype=torch.float64).item())
+
+
+def _moves(model: PathModel, weights: Weights, output: Tensor, direction: Tensor) -> np.ndarray:
+    """<direction, u_f> for all filters, (F,)."""
+    keys = model.index.keys
+    gradients = torch.autograd.grad(output, [weights[key] for key in keys], direction, True, allow_unused=True)
+    moves = {
+        key: torch.zeros_like(weights[key]) if gradient is None else -gradient * model.change[key]
+        for key, gradient in zip(keys, gradients, strict=True)
+    }
+    return model.index.collect(moves).detach().cpu().numpy().astype(np.float64)
+
+
+def mean_expansion(expansions: Iterable[Expansion]) -> Expansion:
+    """The mean over images."""
+    rows = list(expansions)
+    pull, shift = (np.mean([getattr(row, name) for row in rows], axis=0) for name in ("pull", "shift"))
+    return Expansion(pull, shift, float(np.mean([row.distance for row in rows])))
+
+
+def contrast_expansions(expansions: Mapping[str, Expansion], degradation: str, caution: float = 1.0) -> np.ndarray:
+    """Score (F,) of one degradation: what masking the filter is good for on it, minus what it costs on all others.
+
+    Args:
+        expansions: of each degradation, ``clean`` among them, the mean over images.
+        degradation: the one whose filters are sought.
+        caution: c, how much the others weigh. What filters do to the others adds up when many are masked together, so
+            more is safer and removes less.
+
+    Raises:
+        InputError: there is nothing to compare with.
+    """
+    if len(expansions) < 2:
+        raise InputError(f"nothing to compare {degradation} with")
+    costs = [_relative(each.shift, each) for name, each in expansions.items() if name != degradation]
+    own = expansions[degradation]
+    return _relative(own.pull, own) - caution * np.sum(costs, axis=0)
+
+
+def _relative(values: np.ndarray, expansion: Expansion) -> np.ndarray:
+    """Values in units of the distance; all 0 where the two networks do not differ."""
+    return values / expansion.distance if expansion.distance > 0 else np.zeros_like(values)
