@@ -77,7 +77,7 @@ def batched(images: Images, size: int = 2) -> dict[str, list[Batch]]:
     return found
 
 
-def networks(training: Path, wheel: Path | None) -> Iterator[tuple[str, Json, PathModel]]:
+def networks(wheel: Path | None) -> Iterator[tuple[str, Json, PathModel]]:
     """The published networks but for second trainings of the same, then waifu2x's; narrow ones first."""
     yield from sorted(
         ((name, params, model) for name, params, model in published() if "seed" not in name),
@@ -211,7 +211,7 @@ def cases(
     if wanted(TRAINED):
         params, model, checkpoints = fine_tuned(training)
         yield TRAINED, params, replace(case_of(TRAINED, params, model, pixels), checkpoints=checkpoints)
-    for name, params, model in networks(training, wheel):
+    for name, params, model in networks(wheel):
         if wanted(name):
             yield name, params, case_of(name, params, model, pixels)
 

@@ -110,10 +110,11 @@ def magnitude(case: Case) -> Scores:
 
 
 def expansions(case: Case) -> dict[str, Expansion]:
-    """Each kind of input's expansion around the target."""
-    generator = torch.Generator().manual_seed(0)
+    """Each kind of input's expansion around the target; the signs depend on the photograph alone."""
     return {
-        name: mean_expansion(expand(case.model, lr, generator) for lr, _ in images)
+        name: mean_expansion(
+            expand(case.model, lr, torch.Generator().manual_seed(number)) for number, (lr, _) in enumerate(images)
+        )
         for name, images in case.images.items()
     }
 
