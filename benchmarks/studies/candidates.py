@@ -24,6 +24,7 @@ PATH = quadrature("gausslegendre", 8)
 BOTH_ENDS = quadrature("trapezoid", 2)
 ROUNDS = 10
 CURVE_STEPS, CURVE_RATE = 60, 3e-4
+TINY = float(np.finfo(np.float32).tiny)  # where nothing changes, shares are 0
 Scores = dict[str, np.ndarray]
 """By degradation, one score per filter (F,)."""
 
@@ -95,7 +96,7 @@ def signed(nodes: Nodes) -> Candidate:
     def score(case: Case) -> Scores:
         found = integrals(case, list(case.images), nodes)
         sums = {name: -case.model.index.collect(part).cpu().numpy() for name, part in found.items()}
-        parts = {name: part / np.abs(part).sum() for name, part in sums.items()}
+        parts = {name: part / max(np.abs(part).sum(), TINY) for name, part in sums.items()}
         return {
             name: parts[name] - np.max([np.abs(part) for other, part in parts.items() if other != name], axis=0)
             for name in case.attributed
