@@ -12,6 +12,7 @@ from faig.attribution.filters import FilterIndex
 from faig.base.ranking import num_discovered
 from faig.figures.plots import label_of
 from faig.networks.models import NetworkParams, NetworkSpec, build_network
+from tools import studies
 from tools.readme import ACCURACIES, VARIANTS
 from tools.tables import Json, Row, Tables, judged, read_claims, read_json, read_results, read_yaml, share, table
 
@@ -344,4 +345,5 @@ TABLES: Tables = {
     "branches": branches,
     "claims": claims,
     "stages": stages,
+    **studies.TABLES,
 }

@@ -129,31 +129,24 @@ def ratio_of(name: str) -> float:
 
 
 def compared(case: Case, methods: Sequence[str], tested: Mapping[str, Sequence[Batch]], ratio: float) -> Json:
-    """Gains of the target, and by method what masking its best filters removes and costs."""
+    """Gains of the target, and by method what masking its best filters removes and costs, and its CPU time."""
     found: dict[Key, np.ndarray] = {}
     taken: dict[str, float] = {}
     for method in methods:
-        before = (
-            time.process_time()
-        )  # of all threads: on a machine that others use, too, the clock on the wall misleads
+        before = time.process_time()  # other programs on the machine slow down the clock on the wall alone
         scores = CANDIDATES[method](case)
-        taken[method] = time.process_time() - before
+        taken[method] = round(time.process_time() - before, 1)
         found |= {Key(method, name): discovered(scores[name], ratio) for name in case.attributed}
-        click.echo(f"  {method}: {taken[method]:.1f} s", err=True)
+        click.echo(f"  {method}: {taken[method]} s", err=True)
     table = measure(case.model, tested, found, full=False)
     results = effects(table, case.attributed, MIN_GAIN, BOOTSTRAP, 0)
+    removed = {method: {name: rounded(values) for name, values in results[method].items()} for method in methods}
     return {
         "filters": case.model.index.num_filters,
         "ratio": ratio,
         "images": sum(len(batch.names) for batch in tested[CLEAN]),
         "gain": {name: round(values["gain"], 2) for name, values in gains(table).items()},
-        "methods": {
-            method: {
-                "seconds": round(taken[method], 1),
-                **{name: rounded(results[method][name]) for name in results[method]},
-            }
-            for method in methods
-        },
+        "methods": {method: {"seconds": taken[method], **removed[method]} for method in methods},
         "notes": case.notes,
     }
 
@@ -199,7 +192,10 @@ def main(
         batches = batched(inputs_of(tested, list(case.images), params))
         found = compared(case, chosen, batches, ratio_of(name))
         if methods and name in known:  # some methods anew: the others stay
-            found["methods"] = {**known[name]["methods"], **found["methods"]}
+            if found["images"] != known[name]["images"]:
+                raise click.UsageError(f"{name}: the others were tested on {known[name]['images']} tiles")
+            both = {**known[name]["methods"], **found["methods"]}
+            found["methods"] = {method: both[method] for method in CANDIDATES if method in both}
             found["notes"] = {**known[name]["notes"], **found["notes"]}
         known[name] = found
         write("studies/attributions", {"training": training.name, "test": test.name, "crops": crops, "networks": known})

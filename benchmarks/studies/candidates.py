@@ -16,7 +16,7 @@ from faig.attribution.comparisons import discriminate, weight_change
 from faig.attribution.engine import Example, integrate, loss
 from faig.attribution.path import PathModel, Weights
 from faig.attribution.quadrature import END_POINT, Nodes, quadrature
-from faig.attribution.second_order import Expansion, contrast_expansions, expand, mean_expansion
+from faig.attribution.second_order import LAST_QUARTER, Expansion, contrast_expansions, expand, mean_expansion
 from tools.tables import Json
 
 CLEAN = "clean"
@@ -110,21 +110,22 @@ def magnitude(case: Case) -> Scores:
     return dict.fromkeys(case.attributed, weight_change(case.model, divided=False))
 
 
-def expansions(case: Case) -> dict[str, Expansion]:
+def expansions(case: Case, nodes: Nodes = END_POINT) -> dict[str, Expansion]:
     """Each kind of input's expansion around the target; the signs depend on the photograph alone."""
     return {
         name: mean_expansion(
-            expand(case.model, lr, torch.Generator().manual_seed(number)) for number, (lr, _) in enumerate(images)
+            expand(case.model, lr, torch.Generator().manual_seed(number), nodes)
+            for number, (lr, _) in enumerate(images)
         )
         for name, images in case.images.items()
     }
 
 
-def second_order(caution: float) -> Candidate:
+def second_order(caution: float, nodes: Nodes = END_POINT) -> Candidate:
     """What masking the filter alone does to the outputs (:mod:`faig.attribution.second_order`)."""
 
     def score(case: Case) -> Scores:
-        found = expansions(case)
+        found = expansions(case, nodes)
         return {name: contrast_expansions(found, name, caution) for name in case.attributed}
 
     return score
@@ -292,6 +293,7 @@ CANDIDATES: dict[str, Candidate] = {
     "signed target": signed(END_POINT),
     "second order": second_order(1.0),
     "second order, caution 4": second_order(4.0),
+    "second order, last quarter": second_order(4.0, LAST_QUARTER),
     "second order of errors": second_order_of_errors,
     "second order in ten rounds": refined,
     "FAIG on a curve": curve,

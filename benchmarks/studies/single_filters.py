@@ -6,8 +6,7 @@ same crops. Then filters are chosen one by one, each time the best of many by tr
 ranking. Writes benchmarks/studies/results/single_filters.json.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -27,44 +26,63 @@ WIDTH, DEPTH, ITERATIONS = 16, 2, 2500
 ATTRIBUTED = ("blur", "noise")
 COUNTS, TRIED = (1, 3, 10), 200
 """How many filters are masked together; among how many of the best alone the greedy choice is made."""
-Errors = dict[str, float]
-"""By kind of input, the squared error, or what masking adds to it; in units of the distance of both outputs."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What masking filters does to one kind of input, in units of the distance of both networks' outputs.
+
+    ``rise``: of the squared error. ``shift``: squared distance to the target's output. ``pull``: by how much the
+    squared distance to the baseline's output falls.
+    """
+
+    rise: float
+    shift: float
+    pull: float
+
+
+Effects = dict[str, Effect]
+"""By kind of input."""
 
 
 class Truth:
-    """Errors of masked networks, by trial."""
+    """Effects of masking, by trial, on all crops of each kind of input at once."""
 
     def __init__(self, case: Case) -> None:
-        self.case = case
-        self.batches = {
-            name: [torch.cat(part) for part in zip(*pairs, strict=True)] for name, pairs in case.images.items()
-        }
-        model = case.model
-        outputs = {
-            name: [model.restore(weights, lr) for weights in (model.baseline, model.target)]
-            for name, (lr, _) in self.batches.items()
-        }
-        self.units = {name: (first - second).square().sum().item() for name, (first, second) in outputs.items()}
-        self.before = self.errors(model.target)
+        self.model, self.goals = case.model, {}
+        for name, pairs in case.images.items():
+            lr, hr = (torch.cat(part) for part in zip(*pairs, strict=True))
+            with torch.no_grad():
+                baseline, target = (self.model.restore(each, lr) for each in (self.model.baseline, self.model.target))
+            self.goals[name] = (lr, hr, baseline, target)
 
-    def errors(self, weights: Mapping[str, Tensor]) -> Errors:
-        """Squared error on each kind of input."""
-        with torch.no_grad():
-            return {
-                name: (self.case.model.restore(weights, lr) - hr).square().sum().item() / self.units[name]
-                for name, (lr, hr) in self.batches.items()
-            }
-
-    def rises(self, filters: np.ndarray) -> Errors:
-        """What masking the filters (n,) adds to the errors."""
-        found = self.errors(self.case.model.masked(filters))
-        return {name: value - self.before[name] for name, value in found.items()}
+    def effects(self, filters: np.ndarray) -> Effects:
+        """Of masking the filters (n,) together."""
+        weights, found = self.model.masked(filters), {}
+        for name, (lr, hr, baseline, target) in self.goals.items():
+            with torch.no_grad():
+                output = self.model.restore(weights, lr)
+            unit = squares(target - baseline)
+            rise, pull = squares(output - hr) - squares(target - hr), unit - squares(output - baseline)
+            found[name] = Effect(rise / unit, squares(output - target) / unit, pull / unit)
+        return found
 
 
-def own_and_selective(rises: Errors, degradation: str) -> tuple[float, float]:
-    """The rise on one degradation; and minus the largest on any other input, clean ones included, if it is a rise."""
-    others = max(0.0, *(value for name, value in rises.items() if name != degradation))
-    return rises[degradation], rises[degradation] - others
+def squares(values: Tensor) -> float:
+    """The sum of squares."""
+    return values.square().sum(dtype=torch.float64).item()
+
+
+def own_and_selective(effects: Effects, degradation: str) -> tuple[float, float]:
+    """The error's rise on one degradation; and minus the largest rise on any other input, clean ones included."""
+    others = max(0.0, *(effect.rise for name, effect in effects.items() if name != degradation))
+    own = effects[degradation].rise
+    return own, own - others
+
+
+def towards_baseline(effects: Effects, degradation: str) -> float:
+    """By how much masking lowers J of :mod:`faig.attribution.second_order`, with c = 1."""
+    return effects[degradation].pull - sum(effect.shift for name, effect in effects.items() if name != degradation)
 
 
 def greedy(truth: Truth, degradation: str, alone: np.ndarray) -> dict[str, list[float]]:
@@ -72,14 +90,14 @@ def greedy(truth: Truth, degradation: str, alone: np.ndarray) -> dict[str, list[
     tried, chosen, found = np.argsort(-alone, kind="stable")[:TRIED], np.zeros(0, dtype=np.int64), {}
     for count in range(1, max(COUNTS) + 1):
         values = [
-            own_and_selective(truth.rises(np.append(chosen, number)), degradation)[1]
+            own_and_selective(truth.effects(np.append(chosen, number)), degradation)[1]
             if number not in chosen
             else -np.inf
             for number in tried
         ]
         chosen = np.append(chosen, tried[int(np.argmax(values))])
         if count in COUNTS:
-            found[str(count)] = rounded(own_and_selective(truth.rises(chosen), degradation))
+            found[str(count)] = rounded(own_and_selective(truth.effects(chosen), degradation))
     return found
 
 
@@ -101,8 +119,9 @@ def compared(truth: Truth, scores: Scores, alone: dict[str, np.ndarray]) -> Json
         found[name] = {
             "own": rank_correlation(own, alone[name][:, 0]),
             "selective": rank_correlation(own, alone[name][:, 1]),
+            "outputs": rank_correlation(own, alone[name][:, 2]),
             "found": round(agreement(own, alone[name][:, 1]), 3),
-            "first": {str(count): rounded(own_and_selective(truth.rises(order[:count]), name)) for count in COUNTS},
+            "first": {str(count): rounded(own_and_selective(truth.effects(order[:count]), name)) for count in COUNTS},
         }
     return found
 
@@ -127,16 +146,18 @@ def main(training: Path, crops: int) -> None:
     """Train on photographs of TRAINING, mask every filter alone, and compare."""
     case = small_case(training, crops)
     truth, numbers = Truth(case), range(case.model.index.num_filters)
-    rises = [truth.rises(np.array([number])) for number in numbers]
-    alone = {name: np.array([own_and_selective(rise, name) for rise in rises]) for name in ATTRIBUTED}
-    click.echo(f"{len(rises)} filters masked alone", err=True)
+    each = [truth.effects(np.array([number])) for number in numbers]
+    alone = {
+        name: np.array([(*own_and_selective(effects, name), towards_baseline(effects, name)) for effects in each])
+        for name in ATTRIBUTED
+    }
+    click.echo(f"{len(each)} filters masked alone", err=True)
     methods: Json = {}
     for method, candidate in CANDIDATES.items():
         methods[method] = compared(truth, candidate(case), alone)
         click.echo(f"{method}: {methods[method]}", err=True)
     bound = {name: greedy(truth, name, alone[name][:, 1]) for name in ATTRIBUTED}
-    everything = truth.rises(np.array(numbers))
-    results = {"filters": len(rises), "crops": crops, "tried": TRIED, "all masked": everything, "methods": methods}
+    results = {"filters": len(each), "crops": crops, "tried": TRIED, "methods": methods}
     write("studies/single_filters", {**results, "greedy": bound, "notes": case.notes})
 
 

@@ -31,7 +31,11 @@ from torch import Tensor
 
 from faig.attribution.engine import require_image
 from faig.attribution.path import PathModel, Weights
+from faig.attribution.quadrature import Nodes, quadrature
 from faig.base.errors import InputError
+
+LAST_QUARTER = Nodes(0.75 + quadrature("gausslegendre", 2).positions / 4, np.full(2, 0.5))
+"""Two nodes on the quarter of the path that ends at the target."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +52,18 @@ class Expansion:
     distance: float
 
 
-def expand(model: PathModel, lr: Tensor, generator: torch.Generator, num_draws: int = 2) -> Expansion:
+def expand(
+    model: PathModel, lr: Tensor, generator: torch.Generator, nodes: Nodes = LAST_QUARTER, num_draws: int = 2
+) -> Expansion:
     """Expand the output of one input (1, C, H, W) around the target.
 
     Args:
         model: the network between its two sets of weights.
         lr: the input.
         generator: on the CPU, of the random signs.
-        num_draws: of random signs for ``shift``, each one gradient.
+        nodes: where on the path ``pull`` is averaged. The end point gives the slope at the target, which is right for a
+            filter that is masked alone; before it all others have moved a little as well, as when many are masked.
+        num_draws: of random signs for ``shift``, which is taken at the target; each is one gradient.
 
     Raises:
         InputError: the input is not one finite image.
@@ -63,16 +71,25 @@ def expand(model: PathModel, lr: Tensor, generator: torch.Generator, num_draws: 
     require_image(lr, lr)
     with torch.inference_mode(False), torch.enable_grad():
         lr = lr.clone() if lr.is_inference() else lr
-        weights = {**model.target, **{key: model.target[key].clone().requires_grad_() for key in model.index.keys}}
-        output = model.restore(weights, lr)
         with torch.no_grad():
-            gap = output - model.restore(model.baseline, lr)
-        pull = -2 * _moves(model, weights, output, gap)
-        shift = np.zeros(model.index.num_filters)
+            goal = model.restore(model.baseline, lr)
+        pull, shift = np.zeros(model.index.num_filters), np.zeros(model.index.num_filters)
+        for position, coefficient in zip(*nodes, strict=True):
+            weights = _with_gradients(model, model.at(position))
+            output = model.restore(weights, lr)
+            pull -= 2 * coefficient * _moves(model, weights, output, (output - goal).detach())
+        weights = _with_gradients(model, model.target)
+        output = model.restore(weights, lr)
         for _ in range(num_draws):
             signs = 2.0 * torch.randint(0, 2, output.shape, generator=generator) - 1
             shift += _moves(model, weights, output, signs.to(output)) ** 2 / num_draws
-    return Expansion(pull, shift, gap.square().sum(dtype=torch.float64).item())
+    return Expansion(pull, shift, (output - goal).square().sum(dtype=torch.float64).item())
+
+
+def _with_gradients(model: PathModel, weights: Weights) -> dict[str, Tensor]:
+    """The weights, of which those of the filters require gradients and no others."""
+    detached = {key: value.detach() for key, value in weights.items()}
+    return {**detached, **{key: detached[key].clone().requires_grad_() for key in model.index.keys}}
 
 
 def _moves(model: PathModel, weights: Weights, output: Tensor, direction: Tensor) -> np.ndarray:
@@ -93,7 +110,7 @@ def mean_expansion(expansions: Iterable[Expansion]) -> Expansion:
     return Expansion(pull, shift, float(np.mean([row.distance for row in rows])))
 
 
-def contrast_expansions(expansions: Mapping[str, Expansion], degradation: str, caution: float = 1.0) -> np.ndarray:
+def contrast_expansions(expansions: Mapping[str, Expansion], degradation: str, caution: float = 4.0) -> np.ndarray:
     """Score (F,) of one degradation: what masking the filter is good for on it, minus what it costs on all others.
 
     Args:

@@ -1,0 +1,124 @@
+"""Tables of docs/reference.md from the studies of other scores, benchmarks/studies/results.
+
+A study that was not run has an empty table.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from tools.tables import Json, Row, Tables, read_json, share, table
+
+DEGRADATIONS = {"blur": "deblurring", "noise": "denoising", "jpeg": "removal of JPEG's artefacts"}
+LEAST_REMOVED, MOST_REMOVED, MOST_COLLATERAL, MOST_LOST = 0.5, 1.1, 0.1, 0.5
+"""What a clean cut is: shares of the gains, and dB that clean inputs lose."""
+
+
+def results_of(root: Path, name: str) -> Json:
+    """A study's results; empty where it was not run."""
+    path = root / f"benchmarks/studies/results/{name}.json"
+    return read_json(path) if path.is_file() else {}
+
+
+def attributions(root: Path) -> str:
+    """By network and method, what masking the best filters removes and costs."""
+    parts = []
+    for network, found in results_of(root, "attributions").get("networks", {}).items():
+        names = [name for name in DEGRADATIONS if name in next(iter(found["methods"].values()))]
+        rows: list[Row] = []
+        for method, values in found["methods"].items():
+            cells = [cell for name in names for cell in costs(values[name])]
+            rows.append((method, *cells, f"{values['seconds']:.0f}"))
+        columns = ("removed", "collateral", "clean inputs lose [dB]")
+        heads = (f"{DEGRADATIONS[name]}: {column}" for name in names for column in columns)
+        title = f"{network}, the best {100 * found['ratio']:g} % of {found['filters']} filters:"
+        parts.append(f"{title}\n\n" + table(("method", *heads, "CPU time [s]"), rows))
+    return "\n\n".join(parts) or table((), [])
+
+
+def costs(values: Json) -> Row:
+    """Removed and collateral as shares, and dB."""
+    return share(values, "removed", low=True), share(values, "collateral"), f"{values['clean_lost_db']:.2f}"
+
+
+def overview(root: Path) -> str:
+    """By method over all networks and degradations: how often the cut is clean, and the worst that it costs."""
+    found = results_of(root, "attributions").get("networks", {})
+    methods = dict.fromkeys(method for network in found.values() for method in network["methods"])
+    rows: list[Row] = []
+    for method in methods:
+        cases = list(cases_of(found, method))
+        clean = sum(is_clean_cut(case) for case in cases)
+        taken = [case["collateral"] for case in cases if "collateral" in case]
+        lost = max(case["clean_lost_db"] for case in cases)
+        middle = f"{100 * median(case['removed'] for case in cases):.0f} %"
+        most = f"{100 * max(case['removed'] for case in cases):.0f} %"
+        rows.append((method, f"{clean} of {len(cases)}", middle, most, f"{100 * max(taken):.0f} %", f"{lost:.1f}"))
+    heads = (
+        "method",
+        "clean cuts",
+        "removed: median",
+        "largest",
+        "largest collateral",
+        "clean inputs lose at most [dB]",
+    )
+    return table(heads, rows)
+
+
+def cases_of(networks: Json, method: str) -> Iterator[Json]:
+    """A method's values for each network and degradation."""
+    for network in networks.values():
+        for name in DEGRADATIONS:
+            if name in network["methods"].get(method, {}):
+                yield network["methods"][method][name]
+
+
+def is_clean_cut(case: Json) -> bool:
+    """Whether enough is removed, but not more than was gained, and little else lost."""
+    spared = case.get("collateral", 0.0) <= MOST_COLLATERAL and case["clean_lost_db"] <= MOST_LOST
+    return LEAST_REMOVED <= case["removed"] <= MOST_REMOVED and spared
+
+
+def ways(root: Path) -> str:
+    """Other ways from baseline to target: barriers before and after the curve was trained, and how integrals close."""
+    rows: list[Row] = []
+    for network, found in results_of(root, "attributions").get("networks", {}).items():
+        notes = found["notes"]
+        heights = [
+            ", ".join(f"{height:.1f}" for height in notes["curve"][f"barrier_{when}"].values())
+            for when in ("before", "after")
+        ]
+        errors = [
+            f"{100 * max(notes[way]['convergence_error'].values()):.1f} %" if way in notes else ""
+            for way in ("curve", "trajectory")
+        ]
+        rows.append((network, *heights, *errors))
+    heads = ("network", "barriers [dB]: straight", "curve", "convergence error: curve", "trajectory")
+    return table(heads, rows)
+
+
+def single_filters(root: Path) -> str:
+    """How near each score comes to what masking every filter alone does."""
+    found = results_of(root, "single_filters")
+    rows: list[Row] = []
+    for method, values in found.get("methods", {}).items():
+        cells = []
+        for name in ("blur", "noise"):
+            own = values[name]
+            first = ", ".join(f"{selective:.2f}" for _, selective in own["first"].values())
+            ranks = (f"{own[key]:.2f}" for key in ("own", "selective", "outputs"))
+            cells += [*ranks, f"{100 * own['found']:.0f} %", first]
+        rows.append((method, *cells))
+    if found:
+        cells = [", ".join(f"{value:.2f}" for _, value in found["greedy"][name].values()) for name in ("blur", "noise")]
+        rows.append(("*chosen by trial*", *("",) * 4, cells[0], *("",) * 4, cells[1]))
+    columns = ("own", "selective", "outputs", "found", "first 1, 3, 10")
+    return table(("method", *(f"{DEGRADATIONS[name]}: {c}" for name in ("blur", "noise") for c in columns)), rows)
+
+
+TABLES: Tables = {
+    "attributions": attributions,
+    "attributions_overview": overview,
+    "attributions_ways": ways,
+    "single_filters": single_filters,
+}
