@@ -9,13 +9,17 @@ from conftest import CPU, TINY
 from torch import nn
 
 from faig.attribution import FilterIndex, PathModel, learn, mask
-from faig.attribution.learning import SOFTENING, Learned, LearningParams, _Problem, drawn, learn_scores
+from faig.attribution.learning import SOFTENING, Learned, LearningParams, _Problem, drawn, learn_scores, restore_both
 from faig.base.errors import InputError
 from faig.base.ranking import discovered
 from faig.base.resuming import Store
 from faig.networks.models import build_network
 
 PARAMS = LearningParams(steps=12, batch_size=2, weight=4.0, ratios=(0.05, 0.2), damping=0.1)
+
+
+def learned(model, inputs, degradation, params, seed, **options) -> Learned:
+    return learn_scores(model, restore_both(model, inputs), degradation, params, seed, **options)
 
 
 @pytest.fixture
@@ -55,7 +59,7 @@ def test_derivatives_are_those_of_the_objective_with_respect_to_each_filters_sha
     model = PathModel(tiny_network.double(), baseline, target, replace(CPU, precision="fp64"))
     exact = {name: [image.double() for image in images] for name, images in seen.items()}
     chosen, generator = np.array([3, 40, 77]), np.random.default_rng(0)
-    problem = _Problem.of(model, exact, PARAMS)
+    problem = _Problem.of(model, restore_both(model, exact), PARAMS)
     found, errors = problem.derivatives(chosen, [(place, 0) for place in range(3)])
     assert errors.shape == (3,)
     middle = np.zeros(model.index.num_filters)
@@ -103,7 +107,7 @@ def test_the_filter_that_alone_does_it_comes_first(degradation, expected):
 def test_filters_that_no_input_depends_on_are_scored_nothing(model, seen):
     idle = {**model.target, "last.weight": model.baseline["last.weight"]}  # did not move
     still = PathModel(model.network, model.baseline, idle, CPU)
-    scores = learn_scores(still, seen, "blur", PARAMS, 0).scores
+    scores = learned(still, seen, "blur", PARAMS, 0).scores
     of_last = still.index.layer_numbers == still.index.layers.index("last")
     assert not scores[of_last].any()
     assert scores[~of_last].any()
@@ -111,7 +115,7 @@ def test_filters_that_no_input_depends_on_are_scored_nothing(model, seen):
 
 def test_errors_are_1_where_nothing_is_removed_and_fall_from_there(model, seen):
     """The first step masks nothing: the target is far from what is wanted on blur, and what is wanted elsewhere."""
-    found = learn_scores(model, seen, "blur", replace(PARAMS, batch_size=3), 0)
+    found = learned(model, seen, "blur", replace(PARAMS, batch_size=3), 0)
     np.testing.assert_allclose(found.errors[0], [1, 0, 0], atol=1e-6)
     assert found.ratios[0] == 0
     assert ((found.ratios[1:] >= 0.05) & (found.ratios[1:] <= 0.2)).all()
@@ -121,11 +125,11 @@ def test_errors_are_1_where_nothing_is_removed_and_fall_from_there(model, seen):
 def test_one_step_is_the_sign_of_the_derivatives_where_they_are_large(model, seen):
     """v is then g^2: a score is -g / (|g| + damping * rms of g)."""
     params = replace(PARAMS, steps=1, batch_size=3)
-    problem = _Problem.of(model, seen, params)
+    problem = _Problem.of(model, restore_both(model, seen), params)
     derivatives, _ = problem.derivatives(np.array([], int), [(p, n) for p in range(3) for n in range(3)])
     derivatives /= 3
     expected = -derivatives / (np.abs(derivatives) + 0.1 * np.sqrt(np.mean(derivatives**2)))
-    np.testing.assert_allclose(learn_scores(model, seen, "blur", params, 0).scores, expected, rtol=1e-6)
+    np.testing.assert_allclose(learned(model, seen, "blur", params, 0).scores, expected, rtol=1e-6)
 
 
 def test_each_image_is_seen_once_before_any_is_seen_again():
@@ -137,13 +141,13 @@ def test_each_image_is_seen_once_before_any_is_seen_again():
 
 
 def test_equal_seeds_equal_bits_and_other_seeds_other_scores(model, seen):
-    first, again, other = (learn_scores(model, seen, "blur", PARAMS, seed).scores for seed in (0, 0, 1))
+    first, again, other = (learned(model, seen, "blur", PARAMS, seed).scores for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_learning_goes_on_after_the_last_part_that_was_kept(model, seen, tmp_path, monkeypatch):
-    expected = learn_scores(model, seen, "blur", PARAMS, 0)
+    expected = learned(model, seen, "blur", PARAMS, 0)
     calls, derivatives = [], _Problem.derivatives
 
     def counted(*arguments):
@@ -155,8 +159,8 @@ def test_learning_goes_on_after_the_last_part_that_was_kept(model, seen, tmp_pat
     monkeypatch.setattr(_Problem, "derivatives", counted)
     store = Store(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        learn_scores(model, seen, "blur", PARAMS, 0, store=store)
-    found = learn_scores(model, seen, "blur", PARAMS, 0, store=store)
+        learned(model, seen, "blur", PARAMS, 0, store=store)
+    found = learned(model, seen, "blur", PARAMS, 0, store=store)
     assert len(calls) < 8 + 12  # the kept steps were not done again
     for name, value in vars(expected).items():
         np.testing.assert_array_equal(vars(found)[name], value)
@@ -164,10 +168,10 @@ def test_learning_goes_on_after_the_last_part_that_was_kept(model, seen, tmp_pat
 
 def test_a_whole_channel_is_the_sum_of_its_kernels_in_the_first_step(model, seen):
     """The derivative of a channel's share is the sum over its kernels: the same objective, moved together."""
-    kernels = _Problem.of(model, seen, PARAMS).derivatives(np.array([], int), [(0, 0)])[0]
+    kernels = _Problem.of(model, restore_both(model, seen), PARAMS).derivatives(np.array([], int), [(0, 0)])[0]
     coarse = FilterIndex.of(model.network, granularity="channel")
     channels = PathModel(model.network, model.baseline, model.target, CPU, coarse)
-    found = _Problem.of(channels, seen, PARAMS).derivatives(np.array([], int), [(0, 0)])[0]
+    found = _Problem.of(channels, restore_both(channels, seen), PARAMS).derivatives(np.array([], int), [(0, 0)])[0]
     sums = np.concatenate(
         [
             part.reshape(shape).sum(1)
@@ -180,20 +184,20 @@ def test_a_whole_channel_is_the_sum_of_its_kernels_in_the_first_step(model, seen
 def test_images_of_other_sizes_and_in_inference_mode_do(model):
     with torch.inference_mode():
         inputs = {"blur": [torch.rand(1, 3, 8, 8), torch.rand(1, 3, 12, 9)], "clean": [torch.rand(1, 3, 10, 10)]}
-        found = learn_scores(model, inputs, "blur", PARAMS, 0)
+        found = learned(model, inputs, "blur", PARAMS, 0)
     assert isinstance(found, Learned)
     assert np.isfinite(found.scores).all()
 
 
 def test_bfloat16_finds_much_of_what_fp32_finds(model, seen):
     coarse = PathModel(model.network, model.baseline, model.target, replace(CPU, precision="bf16"))
-    exact, rough = (learn_scores(each, seen, "blur", PARAMS, 0).scores for each in (model, coarse))
+    exact, rough = (learned(each, seen, "blur", PARAMS, 0).scores for each in (model, coarse))
     assert np.corrcoef(exact, rough)[0, 1] > 0.9
 
 
 def refused(model, inputs, message, degradation="blur", **changes):
     with pytest.raises(InputError, match=message):
-        learn_scores(model, inputs, degradation, replace(PARAMS, **changes), 0)
+        learned(model, inputs, degradation, replace(PARAMS, **changes), 0)
 
 
 def test_what_cannot_be_learned_is_refused(model, seen):

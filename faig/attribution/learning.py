@@ -30,6 +30,7 @@ F = number of filters.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, cos, pi
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -47,6 +48,15 @@ from faig.base.resuming import NOTHING, Arrays, Store
 
 Inputs = Mapping[str, Sequence[Tensor]]
 """By degradation, images (1, C, H, W)."""
+
+
+class Restored(NamedTuple):
+    """An image (1, C, H, W) and what baseline and target make of it, each (1, C', sH, sW)."""
+
+    lr: Tensor
+    by_baseline: Tensor
+    by_target: Tensor
+
 
 SOFTENING = 0.01
 """Keeps the root of D differentiable at 0; an error of a tenth counts as none."""
@@ -99,9 +109,9 @@ def learn(
     inputs: Inputs,
     degradation: str,
     *,
-    steps: int = 100,
+    steps: int = 48,
     batch_size: int = 1,
-    weight: float = 4.0,
+    weight: float = 8.0,
     ratios: tuple[float, float] = (0.003, 0.03),
     damping: float = 0.1,
     seed: int = 0,
@@ -139,12 +149,25 @@ def learn(
     index = FilterIndex.of(network, granularity=granularity, include=include, exclude=exclude)
     with torch.inference_mode(False):
         model = PathModel(network, baseline, target, compute, index)
-    return learn_scores(model, inputs, degradation, params, seed), index
+    return learn_scores(model, restore_both(model, inputs), degradation, params, seed), index
+
+
+def restore_both(model: PathModel, inputs: Inputs) -> dict[str, list[Restored]]:
+    """Restore all images by baseline and target: what masks for any of the degradations are learned from.
+
+    Raises:
+        InputError: an image or what is made of it is not finite, or an image does not fit the network; names it.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        return {
+            name: [_both(model, lr, f"{name}, image {number}") for number, lr in enumerate(images)]
+            for name, images in inputs.items()
+        }
 
 
 def learn_scores(
     model: PathModel,
-    inputs: Inputs,
+    inputs: Mapping[str, Sequence[Restored]],
     degradation: str,
     params: LearningParams,
     seed: int,
@@ -154,6 +177,7 @@ def learn_scores(
     """:func:`learn` for a network and its weights that were checked.
 
     Args:
+        inputs: by degradation, as :func:`restore_both` returns them.
         group: the processes that share each step's images; all of them return the same.
         store: keeps the state after each tenth of the steps, for a run that is started again.
 
@@ -225,36 +249,28 @@ def drawn(count: int, step: int, batch_size: int, seed: int) -> list[int]:
 
 @dataclass(frozen=True)
 class _Problem:
-    """The images by degradation (the one to be removed first), what is wanted of each, and how D is divided."""
+    """The images by degradation, the one to be removed first, what D is divided by, and how its roots are weighed."""
 
     model: PathModel
     names: tuple[str, ...]
-    images: tuple[Sequence[Tensor], ...]
-    wanted: tuple[Sequence[Tensor], ...]
+    images: tuple[Sequence[Restored], ...]
     divisors: tuple[float, ...]
     weights: tuple[float, ...]
 
     @classmethod
-    def of(cls, model: PathModel, inputs: Inputs, params: LearningParams) -> "_Problem":
-        """Restore all images by both networks: the degradation to be removed comes first in ``inputs``."""
-        wanted, divisors, floor = [], [], 0.0
-        for place, (name, images) in enumerate(inputs.items()):
+    def of(cls, model: PathModel, inputs: Mapping[str, Sequence[Restored]], params: LearningParams) -> "_Problem":
+        """The degradation to be removed comes first in ``inputs``."""
+        divisors: list[float] = []
+        for name, images in inputs.items():
             if not images:
                 raise InputError(f"there is no image of {name}")
-            outputs, difference, energy = [], 0.0, 0.0
-            for number, lr in enumerate(images):
-                before, after = _both(model, lr, f"{name}, image {number}")
-                outputs.append(after if place else before)
-                difference += (after - before).square().mean().item() / len(images)
-                energy += after.square().mean().item() / len(images)
-            if place == 0:
-                if difference <= NOTHING_REMOVED * energy:
-                    raise InputError(f"baseline and target restore {name} images alike: there is nothing to remove")
-                floor = FLOOR * difference
-            wanted.append(outputs)
-            divisors.append(max(difference, floor))
+            difference = np.mean([(image.by_target - image.by_baseline).square().mean().item() for image in images])
+            energy = np.mean([image.by_target.square().mean().item() for image in images])
+            if not divisors and difference <= NOTHING_REMOVED * energy:
+                raise InputError(f"baseline and target restore {name} images alike: there is nothing to remove")
+            divisors.append(float(max(difference, FLOOR * divisors[0] if divisors else 0.0)))
         weights = (params.weight, *(1.0 for _ in divisors[1:]))
-        return cls(model, tuple(inputs), tuple(inputs.values()), tuple(wanted), tuple(divisors), weights)
+        return cls(model, tuple(inputs), tuple(inputs.values()), tuple(divisors), weights)
 
     @property
     def counts(self) -> list[int]:
@@ -274,8 +290,9 @@ class _Problem:
         weights |= kernels
         total, errors = np.zeros(model.index.num_filters), np.zeros(len(self.names))
         for place, number in images:
-            output = model.restore(weights, self.images[place][number])
-            error = (output - self.wanted[place][number]).square().mean() / self.divisors[place]
+            image = self.images[place][number]
+            wanted = image.by_target if place else image.by_baseline
+            error = (model.restore(weights, image.lr) - wanted).square().mean() / self.divisors[place]
             errors[place] += error.item()
             objective = self.weights[place] * (error + SOFTENING).sqrt()
             gradients = torch.autograd.grad(objective, list(kernels.values()), allow_unused=True)
@@ -287,18 +304,16 @@ class _Problem:
         return total, errors
 
 
-def _both(model: PathModel, lr: Tensor, which: str) -> tuple[Tensor, Tensor]:
-    """What baseline and target make of one image (1, C, H, W)."""
+def _both(model: PathModel, lr: Tensor, which: str) -> Restored:
     lr = lr.clone() if lr.is_inference() else lr
     if lr.ndim != 4 or len(lr) != 1:
         raise InputError(f"{which}: the input must be one image (1, C, H, W), not {tuple(lr.shape)}")
     if not torch.isfinite(lr).all():
         raise InputError(f"{which}: the input is not finite")
-    with torch.no_grad():
-        try:
-            before, after = (restore_image(model, weights, lr) for weights in (model.baseline, model.target))
-        except InputError as error:
-            raise InputError(f"{which}: {error}") from error
-    if not (torch.isfinite(before).all() and torch.isfinite(after).all()):
+    try:
+        outputs = [restore_image(model, weights, lr) for weights in (model.baseline, model.target)]
+    except InputError as error:
+        raise InputError(f"{which}: {error}") from error
+    if not all(torch.isfinite(output).all() for output in outputs):
         raise InputError(f"{which}: the output is not finite: the weights are too large")
-    return before, after
+    return Restored(lr, *outputs)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from faig.attribution.comparisons import discriminate, input_gradients, random_scores, taylor, weight_change
 from faig.attribution.engine import Example, attribute_image, barrier, convergence_error, loss
-from faig.attribution.learning import Inputs, LearningParams, learn_scores
+from faig.attribution.learning import Inputs, LearningParams, learn_scores, restore_both
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import Nodes, QuadratureParams, quadrature
 from faig.base.params import settings
@@ -90,10 +90,11 @@ def score_filters(
         checks[CLEAN] = {"barrier": _barrier(images[CLEAN], nodes, model, group, store)}
     changes = {divided: weight_change(model, divided=divided) for divided in (True, False)}
     rankings: dict[Key, np.ndarray] = {}
+    restored = restore_both(model, learnt_from)
     for name in target.attribute:
         moves = [(clean, degraded) for (clean, _), (degraded, _) in zip(images[CLEAN], images[name], strict=True)]
         rankings[Key("faig", name)] = discriminate(integrated, name, params.contrast)
-        own = {other: learnt_from[other] for other in dict.fromkeys((*target.attribute, CLEAN))}
+        own = {other: restored[other] for other in (*target.attribute, CLEAN)}
         rankings[Key("learned", name)] = learn_scores(model, own, name, params.learned, seed, group, store).scores
         advance(1)
         rankings[Key("ig", name)] = mean("ig", name, moves, lambda move: input_gradients(model, *move, nodes))
