@@ -61,7 +61,13 @@ def masked(curves: pd.DataFrame) -> str:
     found = {(row["method"], row["degradation"], row["ratio"]): row for row in curves.to_dict("records")}
     shown = ", ".join(f"{100 * ratio:g} %" for ratio in RATIOS)
     rows = []
-    for method, name in {"faig": "FAIG", "taylor": "one gradient (Taylor)", "ig": "integrated input gradients"}.items():
+    for method, name in {
+        "faig": "FAIG",
+        "learned": "learned masks",
+        "second_order": "second order",
+        "taylor": "one gradient (Taylor)",
+        "ig": "integrated input gradients",
+    }.items():
         for degradation, what in {"blur": "deblurring", "noise": "denoising"}.items():
             cells = []
             for on in ("blur", "noise"):

@@ -51,6 +51,16 @@ class Expansion:
     shift: np.ndarray
     distance: float
 
+    def flat(self) -> np.ndarray:
+        """All numbers as one array (2 F + 1,), so that expansions can be kept and added up."""
+        return np.concatenate([self.pull, self.shift, [self.distance]])
+
+    @classmethod
+    def of(cls, flat: np.ndarray) -> "Expansion":
+        """The inverse of :meth:`flat`."""
+        pull, shift = np.split(flat[:-1], 2)
+        return cls(pull, shift, float(flat[-1]))
+
 
 def expand(
     model: PathModel, lr: Tensor, generator: torch.Generator, nodes: Nodes = LAST_QUARTER, num_draws: int = 2
@@ -105,9 +115,7 @@ def _moves(model: PathModel, weights: Weights, output: Tensor, direction: Tensor
 
 def mean_expansion(expansions: Iterable[Expansion]) -> Expansion:
     """The mean over images."""
-    rows = list(expansions)
-    pull, shift = (np.mean([getattr(row, name) for row in rows], axis=0) for name in ("pull", "shift"))
-    return Expansion(pull, shift, float(np.mean([row.distance for row in rows])))
+    return Expansion.of(np.mean([expansion.flat() for expansion in expansions], axis=0))
 
 
 def contrast_expansions(expansions: Mapping[str, Expansion], degradation: str, caution: float = 4.0) -> np.ndarray:

@@ -61,12 +61,12 @@ class Key:
 
 BASELINE, TARGET = Key("baseline", ""), Key("target", "")
 """What stands for the two unmasked networks in a table of measurements."""
-Method = Literal["faig", "learned", "ig", "taylor", "weight_change", "weight_change_undivided"]
+Method = Literal["faig", "learned", "second_order", "ig", "taylor", "weight_change", "weight_change_undivided"]
 """A method whose filters can be the discovered ones: all but the random rankings, which they are compared with."""
-METHODS = ("faig", "learned", "ig", "taylor", "weight_change", "weight_change_undivided", "random")
+METHODS = ("faig", "learned", "second_order", "ig", "taylor", "weight_change", "weight_change_undivided", "random")
 """``faig``, ``taylor``: contrasted between degradations. ``learned``: a mask that removes one of them and leaves the
-others. ``ig``: as its authors rank it, of each degradation alone. ``weight_change``, ``random``: the same ranking for
-every degradation."""
+others; ``second_order``: how far masking each filter alone would. ``ig``: as its authors rank it, of each degradation
+alone. ``weight_change``, ``random``: the same ranking for every degradation."""
 
 DELETION, INSERTION = "deletion", "insertion"
 """The two curves over the share of the filters: those filters masked, and all filters but those masked."""

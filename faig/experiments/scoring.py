@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal, TypeVar
 
 import numpy as np
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from faig.attribution.engine import Example, attribute_image, barrier, convergen
 from faig.attribution.learning import Inputs, LearningParams, learn_scores, restore_both
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import Nodes, QuadratureParams, quadrature
+from faig.attribution.second_order import Expansion, contrast_expansions, expand
 from faig.base.params import settings
 from faig.base.processes import Group
 from faig.base.resuming import NOTHING, Arrays, Store
@@ -81,13 +83,16 @@ def score_filters(
         """The mean over one degradation's images of their scores (F,) by one method."""
         return _mean(f"{method}_{name}", own, lambda image: {"scores": score(image)}, model, group, store)[0]
 
-    integrated, expanded, checks = {}, {}, {}
+    integrated, expanded, second, checks = {}, {}, {}, {}
     for name in target.contrasted:
         integrated[name], checks[name] = _integrated(name, images[name], params, model, group, store)
         expanded[name] = mean("taylor", name, images[name], lambda image: taylor(model, *image))
         advance(1)
     if CLEAN not in checks:
         checks[CLEAN] = {"barrier": _barrier(images[CLEAN], nodes, model, group, store)}
+    for name in (*target.attribute, CLEAN):
+        second[name] = _expanded(name, images[name], model, group, store)
+        advance(1)
     changes = {divided: weight_change(model, divided=divided) for divided in (True, False)}
     rankings: dict[Key, np.ndarray] = {}
     restored = restore_both(model, learnt_from)
@@ -96,6 +101,7 @@ def score_filters(
         rankings[Key("faig", name)] = discriminate(integrated, name, params.contrast)
         own = {other: restored[other] for other in (*target.attribute, CLEAN)}
         rankings[Key("learned", name)] = learn_scores(model, own, name, params.learned, seed, group, store).scores
+        rankings[Key("second_order", name)] = contrast_expansions(second, name)
         advance(1)
         rankings[Key("ig", name)] = mean("ig", name, moves, lambda move: input_gradients(model, *move, nodes))
         rankings[Key("taylor", name)] = discriminate(expanded, name, params.contrast)
@@ -131,6 +137,20 @@ def _integrated(
         "unconverged": num_unconverged,
         "barrier": barriers / len(images),
     }
+
+
+def _expanded(name: str, images: Sequence[Example], model: PathModel, group: Group, store: Store) -> Expansion:
+    """What masking each filter alone does to the outputs, the mean over images."""
+    shared = group.share(list(enumerate(images)))
+    total = np.zeros(2 * model.index.num_filters + 1)
+    for number, (lr, _) in shared:
+
+        def compute(lr: Tensor = lr, number: int = number) -> Arrays:
+            """The signs that are drawn depend on the image's number alone."""
+            return {"expansion": expand(model, lr, torch.Generator().manual_seed(number)).flat()}
+
+        total += store.get(f"second_order_{name}_{number}", compute)["expansion"]
+    return Expansion.of(group.sum(total) / len(images))
 
 
 def _barrier(images: Sequence[Example], nodes: Nodes, model: PathModel, group: Group, store: Store) -> float:
@@ -175,4 +195,4 @@ def detour(checks: Checks) -> str:
 
 def num_passes(target: TargetParams) -> int:
     """How often :func:`score_filters` calls ``advance``."""
-    return len(target.contrasted) + 2 * len(target.attribute)
+    return len(target.contrasted) + 3 * len(target.attribute) + 1

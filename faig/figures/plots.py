@@ -33,7 +33,7 @@ BLACK, GREY, ORANGE, SKY = "#000000", "#8c8c8c", "#e69f00", "#56b4e9"
 GREEN, BLUE, RED, PINK = "#009e73", "#0072b2", "#d55e00", "#cc79a7"
 COLOURS = {
     "clean": GREY, "blur": BLUE, "noise": RED, "blur_noise": PINK, "jpeg": GREEN,
-    "faig": BLUE, "learned": BLACK, "ig": ORANGE, "taylor": RED,
+    "faig": BLUE, "learned": BLACK, "second_order": SKY, "ig": ORANGE, "taylor": RED,
     "weight_change": GREEN, "weight_change_undivided": PINK, "random": GREY,
     "baseline": BLACK, "blind": ORANGE,
 }  # fmt: skip
@@ -42,6 +42,7 @@ MARKERS = "osD^vPX*"
 LABELS = {
     "faig": "FAIG",
     "learned": "learned masks",
+    "second_order": "second order",
     "ig": "IG",
     "taylor": "Taylor",
     "weight_change_undivided": "weight change, undivided",
