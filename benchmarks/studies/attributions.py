@@ -36,7 +36,10 @@ from faig.report.effects import effects, gains
 from tools.tables import Json, read_yaml
 
 TILE, CROP = 128, 64
-TRAINED, WAIFU2X = "srresnet_32x8, fine-tuned here", "waifu2x UpConv7"
+TRAINED = "srresnet_32x8, fine-tuned here"
+WAIFU2X = {"waifu2x UpConv7": 0.03, "waifu2x UpConv7, fewer filters": 0.003}
+"""Shares of the filters that are masked; of all other networks it is :data:`RATIO`."""
+RATIO = 0.01
 FOUNDATION = "srresnet_32x8_bicubic"
 """Whose baseline is fine-tuned here."""
 CHECKPOINTS, NUM_PATCH_SOURCES = 10, 60
@@ -85,7 +88,7 @@ def networks(wheel: Path | None) -> Iterator[tuple[str, Json, PathModel]]:
         key=lambda each: (each[1]["network"]["width"], each[0]),
     )
     if wheel is not None:
-        yield WAIFU2X, waifu2x.PARAMS, waifu2x.pair(wheel)
+        yield from ((name, waifu2x.PARAMS, waifu2x.pair(wheel)) for name in WAIFU2X)
 
 
 def fine_tuned(training: Path) -> tuple[Json, PathModel, list[dict[str, Tensor]]]:
@@ -123,11 +126,6 @@ def patch_sources(folder: Path, params: Json) -> list[Pair]:
     return found
 
 
-def ratio_of(name: str) -> float:
-    """The share of the filters that is masked."""
-    return 0.03 if name == WAIFU2X else 0.01
-
-
 def compared(case: Case, methods: Sequence[str], tested: Mapping[str, Sequence[Batch]], ratio: float) -> Json:
     """Gains of the target, and by method what masking its best filters removes and costs, and its CPU time."""
     found: dict[Key, np.ndarray] = {}
@@ -160,8 +158,8 @@ def rounded(values: Json) -> Json:
 
 def case_of(name: str, params: Json, model: PathModel, pixels: Sequence[np.ndarray]) -> Case:
     """The crops under every kind of input that the network's filters are sought for."""
-    attributed = ("jpeg",) if name == WAIFU2X else ("blur", "noise")
-    count = num_discovered(model.index.num_filters, ratio_of(name))
+    attributed = ("jpeg",) if name in WAIFU2X else ("blur", "noise")
+    count = num_discovered(model.index.num_filters, WAIFU2X.get(name, RATIO))
     return Case(model, inputs_of(pixels, (CLEAN, *attributed), params), attributed, count)
 
 
@@ -190,7 +188,7 @@ def main(
         click.echo(name, err=True)
         chosen = [key for key in methods or CANDIDATES if case.checkpoints or key not in NEEDS_CHECKPOINTS]
         batches = batched(inputs_of(tested, list(case.images), params))
-        found = compared(case, chosen, batches, ratio_of(name))
+        found = compared(case, chosen, batches, WAIFU2X.get(name, RATIO))
         if methods and name in known:  # some methods anew: the others stay
             if found["images"] != known[name]["images"]:
                 raise click.UsageError(f"{name}: the others were tested on {known[name]['images']} tiles")

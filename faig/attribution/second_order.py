@@ -31,7 +31,7 @@ from torch import Tensor
 
 from faig.attribution.engine import require_image
 from faig.attribution.path import PathModel, Weights
-from faig.attribution.quadrature import Nodes, quadrature
+from faig.attribution.quadrature import END_POINT, Nodes, quadrature
 from faig.base.errors import InputError
 
 LAST_QUARTER = Nodes(0.75 + quadrature("gausslegendre", 2).positions / 4, np.full(2, 0.5))
@@ -63,7 +63,7 @@ class Expansion:
 
 
 def expand(
-    model: PathModel, lr: Tensor, generator: torch.Generator, nodes: Nodes = LAST_QUARTER, num_draws: int = 2
+    model: PathModel, lr: Tensor, generator: torch.Generator, nodes: Nodes = END_POINT, num_draws: int = 2
 ) -> Expansion:
     """Expand the output of one input (1, C, H, W) around the target.
 
@@ -72,7 +72,8 @@ def expand(
         lr: the input.
         generator: on the CPU, of the random signs.
         nodes: where on the path ``pull`` is averaged. The end point gives the slope at the target, which is right for a
-            filter that is masked alone; before it all others have moved a little as well, as when many are masked.
+            filter that is masked alone. With :data:`LAST_QUARTER` all others have moved a little as well, as when many
+            are masked; only where there is no barrier (:func:`faig.attribution.engine.barrier`) on the path.
         num_draws: of random signs for ``shift``, which is taken at the target; each is one gradient.
 
     Raises:
