@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 
 from benchmarks.studies.candidates import CANDIDATES, Case
 from faig.attribution.path import PathModel
+from faig.base.errors import InputError
 from faig.networks.models import build_network
 
 METHODS = {
@@ -18,6 +19,7 @@ METHODS = {
     "taylor": CANDIDATES["Taylor"],
     "signed": CANDIDATES["signed path"],
     "second_order": CANDIDATES["second order"],
+    "learned": CANDIDATES["learned"],
 }
 """Each takes a model and images by degradation, as a case, to scores (F,) of blur and noise."""
 every_method = pytest.mark.parametrize("score", METHODS.values(), ids=METHODS)
@@ -87,5 +89,9 @@ def test_labels_that_are_swapped_swap_the_scores(score, inputs):
 def test_a_baseline_that_is_the_target_has_no_filters(score, inputs):
     model = drawn(0)
     same = PathModel(model.network, model.target, model.target, CPU)
+    if score is CANDIDATES["learned"]:
+        with pytest.raises(InputError, match="nothing to remove"):
+            scores(score, same, inputs)
+        return
     for values in scores(score, same, inputs).values():
         np.testing.assert_array_equal(values, np.zeros(model.index.num_filters))

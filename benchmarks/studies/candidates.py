@@ -1,4 +1,4 @@
-"""Candidates for a better score of filters: each takes a :class:`Case` to scores (F,) by degradation, without learning.
+"""Candidates for a better score of filters: each takes a :class:`Case` to scores (F,) by degradation.
 
 To compare another method, add it to :data:`CANDIDATES`. What FAIG and these have in common: baseline, target, and crops
 of photographs, clean and degraded.
@@ -12,11 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.common import ROOT
 from faig.attribution.comparisons import discriminate, weight_change
 from faig.attribution.engine import Example, integrate, loss
+from faig.attribution.learning import learn_scores, restore_both
 from faig.attribution.path import PathModel, Weights
 from faig.attribution.quadrature import END_POINT, Nodes, quadrature
 from faig.attribution.second_order import LAST_QUARTER, Expansion, contrast_expansions, expand, mean_expansion
+from faig.base.params import load_params
+from faig.experiments.scoring import LearnedParams
 from tools.tables import Json
 
 CLEAN = "clean"
@@ -284,6 +288,13 @@ def trajectory(case: Case) -> Scores:
     return scores
 
 
+def learned(case: Case) -> Scores:
+    """Masks learned from the same crops, by the settings of params.yaml (:mod:`faig.attribution.learning`)."""
+    settings = load_params("score.learned", LearnedParams, ROOT / "params.yaml")
+    restored = restore_both(case.model, {name: [lr for lr, _ in pairs] for name, pairs in case.images.items()})
+    return {name: learn_scores(case.model, restored, name, settings, 0).scores for name in case.attributed}
+
+
 CANDIDATES: dict[str, Candidate] = {
     "FAIG": absolute(PATH),
     "Taylor": absolute(END_POINT),
@@ -296,6 +307,7 @@ CANDIDATES: dict[str, Candidate] = {
     "second order, last quarter": second_order(4.0, LAST_QUARTER),
     "second order of errors": second_order_of_errors,
     "second order in ten rounds": refined,
+    "learned": learned,
     "FAIG on a curve": curve,
     "FAIG on the trajectory": trajectory,
 }

@@ -12,8 +12,8 @@ from faig.attribution.comparisons import discriminate, input_gradients, random_s
 from faig.attribution.engine import Example, attribute_image, barrier, convergence_error, loss
 from faig.attribution.learning import Inputs, LearningParams, learn_scores, restore_both
 from faig.attribution.path import PathModel
-from faig.attribution.quadrature import Nodes, QuadratureParams, quadrature
-from faig.attribution.second_order import Expansion, contrast_expansions, expand
+from faig.attribution.quadrature import END_POINT, Nodes, QuadratureParams, quadrature
+from faig.attribution.second_order import LAST_QUARTER, Expansion, contrast_expansions, expand
 from faig.base.params import settings
 from faig.base.processes import Group
 from faig.base.resuming import NOTHING, Arrays, Store
@@ -90,8 +90,10 @@ def score_filters(
         advance(1)
     if CLEAN not in checks:
         checks[CLEAN] = {"barrier": _barrier(images[CLEAN], nodes, model, group, store)}
+    # Behind a barrier, gradients on the path say nothing of the target: then the slope is taken at the target itself.
+    near = LAST_QUARTER if max(check["barrier"] for check in checks.values()) < BARRIER else END_POINT
     for name in (*target.attribute, CLEAN):
-        second[name] = _expanded(name, images[name], model, group, store)
+        second[name] = _expanded(name, images[name], near, model, group, store)
         advance(1)
     changes = {divided: weight_change(model, divided=divided) for divided in (True, False)}
     rankings: dict[Key, np.ndarray] = {}
@@ -139,7 +141,9 @@ def _integrated(
     }
 
 
-def _expanded(name: str, images: Sequence[Example], model: PathModel, group: Group, store: Store) -> Expansion:
+def _expanded(
+    name: str, images: Sequence[Example], nodes: Nodes, model: PathModel, group: Group, store: Store
+) -> Expansion:
     """What masking each filter alone does to the outputs, the mean over images."""
     shared = group.share(list(enumerate(images)))
     total = np.zeros(2 * model.index.num_filters + 1)
@@ -147,7 +151,7 @@ def _expanded(name: str, images: Sequence[Example], model: PathModel, group: Gro
 
         def compute(lr: Tensor = lr, number: int = number) -> Arrays:
             """The signs that are drawn depend on the image's number alone."""
-            return {"expansion": expand(model, lr, torch.Generator().manual_seed(number)).flat()}
+            return {"expansion": expand(model, lr, torch.Generator().manual_seed(number), nodes).flat()}
 
         total += store.get(f"second_order_{name}_{number}", compute)["expansion"]
     return Expansion.of(group.sum(total) / len(images))
