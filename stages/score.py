@@ -19,7 +19,7 @@ from faig.data.pairs import read_entries, split_pairs
 from faig.data.targets import CLEAN, TargetParams
 from faig.experiments.loading import load_model
 from faig.experiments.score_table import write_scores
-from faig.experiments.scoring import ScoreParams, detour, num_passes, score_filters
+from faig.experiments.scoring import ScoreParams, detour, num_passes, score_filters, unsettled
 from stages.shared.cli import TARGET, checkpoint_folder, delete_afterwards, reads, relaunched, stage, writes
 
 
@@ -62,7 +62,7 @@ def main(target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: 
     described["computed_with"] = {**compute.describe(), "processes": str(group.size), "torch": version("torch")}
     described["images"] = list(map(asdict, places + leaves + learned))
     write_scores(output, model.index, scores, described)
-    click.echo(detour(checks), err=True, nl=False)
+    click.echo(detour(checks) + unsettled(checks), err=True, nl=False)
 
 
 if __name__ == "__main__":

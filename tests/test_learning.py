@@ -218,6 +218,13 @@ def test_what_cannot_be_learned_is_refused(model, seen):
         replace(PARAMS, ratios=(0.2, 0.1))
 
 
+def test_masks_that_do_no_good_are_warned_of(model, seen):
+    """Weights that moved far: each mask breaks the network, and few steps cannot mend it."""
+    far = {key: value + 100 * model.change[key] for key, value in model.baseline.items()}
+    with pytest.warns(UserWarning, match="remove blur has not settled.*smaller damping"):
+        learn(model.network, model.baseline, far, seen, "blur", steps=3, ratios=(0.5, 0.9))
+
+
 def test_settings_out_of_range_are_refused_by_name():
     network = build_network(TINY, seed=1)
     weights = network.state_dict()

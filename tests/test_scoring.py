@@ -12,7 +12,7 @@ from faig.base.resuming import NOTHING, Store
 from faig.data.crops import CropParams
 from faig.data.targets import TargetParams
 from faig.experiments.score_table import METHODS, Key
-from faig.experiments.scoring import LearnedParams, ScoreParams, detour, num_passes, score_filters
+from faig.experiments.scoring import LearnedParams, ScoreParams, detour, num_passes, score_filters, unsettled
 
 CROPS = CropParams(num=2, size=16)
 TWO_NODES = QuadratureParams(rule="gausslegendre", num_nodes=2, max_nodes=2, tolerance=0.1)
@@ -48,6 +48,7 @@ def test_one_ranking_per_method_and_degradation_and_progress_is_counted(model, b
     assert sum(steps) == num_passes(BOTH)
     assert checks.keys() == {"blur", "noise", "clean"}
     assert all(checks[name]["nodes"] == 2 for name in BOTH.attribute)
+    assert all(0 < checks[name]["learning_error"] < 2 for name in BOTH.attribute)
 
 
 def test_barriers_are_the_images_means_of_clean_inputs_too(model, by_degradation):
@@ -62,6 +63,12 @@ def test_a_high_barrier_is_warned_of_with_the_degradation_that_has_it():
     checks = {"blur": {"barrier": 1.72}, "noise": {"barrier": 0.3}}
     assert re.search(r"restore blur images up to 1\.7 dB worse .* smaller learning rate", detour(checks))
     assert detour({"blur": {"barrier": 1.4}, "noise": {"barrier": 0.3}}) == ""
+
+
+def test_learning_that_did_not_settle_is_named():
+    checks = {"blur": {"learning_error": 1.26}, "noise": {"learning_error": 0.9}, "clean": {}}
+    assert re.search(r"remove blur has not settled: .* by 1\.3 times .* smaller damping", unsettled(checks))
+    assert unsettled({"noise": {"learning_error": 0.9}, "clean": {}}) == ""
 
 
 def test_random_rankings_are_shared_by_the_degradations_and_differ_from_each_other(model, by_degradation):

@@ -27,6 +27,7 @@ that was found, a lower bound of the best there is.
 F = number of filters.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, cos, pi
@@ -64,6 +65,11 @@ FLOOR = 1e-3
 """D of other inputs is divided by at least this share of what D of the degradation's own inputs is divided by."""
 NOTHING_REMOVED = 1e-8
 """Share of the target's energy below which its difference from the baseline counts as none: 80 dB."""
+UNSETTLED = (
+    "learning which filters remove {degradation} has not settled: at its end, masks miss what is wanted by {error:.1f} "
+    "times what masking nothing does. Try a smaller damping, then more steps."
+)
+"""Said where :attr:`Learned.error` is 1 or more: each step then moves too far for the next to mend it."""
 PARTS = 10
 """Parts that the steps are kept in, for a run that is started again."""
 
@@ -100,6 +106,11 @@ class Learned:
     scores: np.ndarray
     ratios: np.ndarray
     errors: np.ndarray
+
+    @property
+    def error(self) -> float:
+        """Mean D of the steps' last tenth, of the inputs where it is largest: 1 or more, if masks did no good."""
+        return float(self.errors[-ceil(len(self.errors) / 10) :].mean(axis=0).max())
 
 
 def learn(
@@ -142,6 +153,9 @@ def learn(
         InputError: weights of different networks or not finite; no image, or one that is not finite or does not fit the
             network; no other input; shares that are no filter or all of them; nothing to remove: baseline and target
             restore the degradation alike.
+
+    Warns:
+        UserWarning: the last steps' masks did no good, see :data:`UNSETTLED`.
     """
     compute = Compute(device=torch.device("cpu"), precision="fp32") if compute is None else compute
     values = {"steps": steps, "batch_size": batch_size, "weight": weight, "ratios": ratios, "damping": damping}
@@ -149,7 +163,10 @@ def learn(
     index = FilterIndex.of(network, granularity=granularity, include=include, exclude=exclude)
     with torch.inference_mode(False):
         model = PathModel(network, baseline, target, compute, index)
-    return learn_scores(model, restore_both(model, inputs), degradation, params, seed), index
+    result = learn_scores(model, restore_both(model, inputs), degradation, params, seed)
+    if result.error >= 1:
+        warnings.warn(UNSETTLED.format(degradation=degradation, error=result.error), stacklevel=2)
+    return result, index
 
 
 def restore_both(model: PathModel, inputs: Inputs) -> dict[str, list[Restored]]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from faig.attribution.comparisons import discriminate, input_gradients, random_scores, taylor, weight_change
 from faig.attribution.engine import Example, attribute_image, barrier, convergence_error, loss
-from faig.attribution.learning import Inputs, LearningParams, learn_scores, restore_both
+from faig.attribution.learning import UNSETTLED, Inputs, LearningParams, learn_scores, restore_both
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import END_POINT, Nodes, QuadratureParams, quadrature
 from faig.attribution.second_order import LAST_QUARTER, Expansion, contrast_expansions, expand
@@ -75,7 +75,8 @@ def score_filters(
 
     Returns:
         The scores, and of FAIG by degradation the ``convergence_error``, the mean number of ``nodes``, of how many
-        images the integral was ``unconverged`` (rule ``auto``), and the mean ``barrier`` in dB, of clean inputs too.
+        images the integral was ``unconverged`` (rule ``auto``), and the mean ``barrier`` in dB, of clean inputs too;
+        of learned masks the ``learning_error`` of each attributed degradation.
     """
     nodes = quadrature("gausslegendre", params.quadrature.num_nodes)
 
@@ -102,7 +103,8 @@ def score_filters(
         moves = [(clean, degraded) for (clean, _), (degraded, _) in zip(images[CLEAN], images[name], strict=True)]
         rankings[Key("faig", name)] = discriminate(integrated, name, params.contrast)
         own = {other: restored[other] for other in (*target.attribute, CLEAN)}
-        rankings[Key("learned", name)] = learn_scores(model, own, name, params.learned, seed, group, store).scores
+        learned = learn_scores(model, own, name, params.learned, seed, group, store)
+        rankings[Key("learned", name)], checks[name]["learning_error"] = learned.scores, learned.error
         rankings[Key("second_order", name)] = contrast_expansions(second, name)
         advance(1)
         rankings[Key("ig", name)] = mean("ig", name, moves, lambda move: input_gradients(model, *move, nodes))
@@ -194,6 +196,14 @@ def detour(checks: Checks) -> str:
     return (
         f"On the path, networks restore {name} images up to {checks[name]['barrier']:.1f} dB worse than the worse of "
         "baseline and target do, and scores may tell of that detour: fine-tune at a smaller learning rate.\n"
+    )
+
+
+def unsettled(checks: Checks) -> str:
+    """A line for each degradation whose masks were not learned, else ''."""
+    errors = {name: check["learning_error"] for name, check in checks.items() if "learning_error" in check}
+    return "".join(
+        UNSETTLED.format(degradation=name, error=error) + "\n" for name, error in errors.items() if error >= 1
     )
 
 

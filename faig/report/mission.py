@@ -64,11 +64,14 @@ def with_depths(
 
 def check_results(checks: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     """How well a target's path integrals close: the worst degradation's ``convergence_error``, ``nodes`` and
-    ``unconverged``, and each degradation's ``barrier`` in dB.
+    ``unconverged``, and each degradation's ``barrier`` in dB and ``learning_error``.
     """
     keys = ("convergence_error", "nodes", "unconverged")
     worst = {key: max(check[key] for check in checks.values() if key in check) for key in keys}
-    return {**worst, "barrier": {name: check["barrier"] for name, check in checks.items()}}
+    return worst | {
+        key: {name: check[key] for name, check in checks.items() if key in check}
+        for key in ("barrier", "learning_error")
+    }
 
 
 def headline(results: Mapping[str, Any], target: str, method: str) -> dict[str, Any]:
