@@ -18,7 +18,10 @@ contrast
 score
     One number per filter, per degradation, per method.
 discovered filters
-    The top ``mask_ratio`` share of the filters by score.
+    The top ``mask_ratio`` share of the filters by the score of ``method``.
+learned mask
+    Filters that, masked, make the target the baseline on one degradation and leave it as it is on all others, found by
+    gradient descent; the method ``learned`` ranks all filters by how well they serve that.
 mission, argument
     The two pipelines: dvc.yaml, from photographs to masks and predictions; argument/dvc.yaml, what else the paper
     claims.

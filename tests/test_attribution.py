@@ -10,6 +10,7 @@ from torch.func import functional_call
 
 from faig.attribution.comparisons import discriminate, input_gradients, random_scores, taylor, weight_change
 from faig.attribution.engine import Attribution, attribute, attribute_image, attribute_images, barrier, integrate, loss
+from faig.attribution.learning import Learned
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import END_POINT, QuadratureParams, quadrature
 from faig.base.compute import Compute
@@ -416,10 +417,11 @@ def test_plain_rule_is_the_score_itself():
 def test_the_example_of_the_readme_runs():
     text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text[text.index("## Use it from Python") :], re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     names: dict[str, object] = {}
     exec("\n".join(blocks), names)
     assert isinstance(names["result"], Attribution)
+    assert isinstance(names["learned"], Learned)
 
 
 def test_gradients_are_taken_where_the_caller_has_turned_them_off(images):

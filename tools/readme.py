@@ -17,7 +17,7 @@ ACCURACIES = ("accuracy_attributed", "accuracy_all")
 SAME_FOR_ALL = {
     "weight_change": "weight change",
     "weight_change_undivided": "weight change, undivided",
-    "random": "random, mean of 5",
+    "random": "random, mean of 3",
 }
 """Methods with one ranking for every degradation."""
 
@@ -85,6 +85,21 @@ def masked(curves: pd.DataFrame) -> str:
         rows.append((name, *cells))
     heads = [f"of the gain on {on} removed: {shown}" for on in ("blur", "noise")]
     return table(("filters masked", *heads), rows)
+
+
+def yardstick(root: Path) -> str:
+    """The curves of each method as one number, beside the best set found at 1 %."""
+    measured, rows = read_results(root)["yardstick"]["blind"], []
+    for method in ("faig", "learned", "second_order", "taylor", "ig", "weight_change_undivided", "random"):
+        cells = []
+        for values in (measured[on][method] for on in ("blur", "noise")):
+            areas = [f"{100 * values[f'area_of_{name}']:.0f} %" for name in ("removed", "selectivity", "kept")]
+            found = values.get(f"{RATIOS[0]:g}", {})
+            smallest = f"{100 * values['smallest_ratio']:g} %" if "smallest_ratio" in values else "none"
+            cells += [", ".join(areas), share(found, "share_of_best_found", low=True), smallest]
+        rows.append((label_of(method), *cells))
+    columns = ("areas: removed, selective, kept", "at 1 %, of the best found", "90 % for less than 5 %")
+    return table(("method", *(f"{what}: {c}" for what in ("deblurring", "denoising") for c in columns)), rows)
 
 
 def claims(root: Path) -> str:
@@ -237,6 +252,7 @@ def costs(root: Path) -> str:
 
 TABLES: Tables = {
     "numbers": main_numbers,
+    "yardstick": yardstick,
     "claims": claims,
     "retraining": retraining,
     "conditions": conditions,

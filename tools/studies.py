@@ -1,4 +1,4 @@
-"""Tables of docs/reference.md from the studies of other scores, benchmarks/studies/results.
+"""Tables of docs/reference.md from the studies of other scores and of learned masks, benchmarks/studies/results.
 
 A study that was not run has an empty table.
 """
@@ -116,7 +116,83 @@ def single_filters(root: Path) -> str:
     return table(("method", *(f"{DEGRADATIONS[name]}: {c}" for name in ("blur", "noise") for c in columns)), rows)
 
 
+def learned(root: Path) -> str:
+    """By network and degradation, what the learned set removes and costs, and FAIG's beside it."""
+    rows: list[Row] = []
+    for network, found in results_of(root, "learned_masks").get("networks", {}).items():
+        ratio, times = found["ratio"], [f"{found['seconds'][method]:.0f}" for method in ("learned", "FAIG")]
+        for name in found["agreement"]:
+            own, faig = (found["removed"][method][name][f"{ratio:g}"] for method in ("learned", "FAIG"))
+            head = (network, f"{100 * ratio:g} %", DEGRADATIONS[name])
+            rows.append((*head, *intervals(own), *intervals(faig), *times))
+            times = ["", ""]
+    heads = ("network", "masked", "filters for")
+    columns = ("removed", "collateral", "clean inputs lose [dB]")
+    methods = (f"{method}: {column}" for method in ("learned", "FAIG") for column in columns)
+    return table((*heads, *methods, "CPU time, both [s]: learned", "FAIG, 8 nodes"), rows)
+
+
+def intervals(values: Json) -> Row:
+    """Removed and collateral as shares with their intervals, and dB."""
+    shares = (share(values, name, low=True) for name in ("removed", "collateral"))
+    return *shares, f"{values['clean_lost_db']:.2f}"
+
+
+def smaller_sets(root: Path) -> str:
+    """What the learned ranking removes with fewer and with more filters."""
+    rows: list[Row] = []
+    for network, found in results_of(root, "learned_masks").get("networks", {}).items():
+        for name in found["agreement"]:
+            sets = found["removed"]["learned"][name]
+            cells = (
+                f"{100 * sets[ratio]['removed']:.0f} %, {taken(sets[ratio])}, {sets[ratio]['clean_lost_db']:.2f} dB"
+                for ratio in ("0.003", "0.01", "0.03")
+            )
+            rows.append((network, DEGRADATIONS[name], *cells))
+    return table(("network", "filters for", "the best 0.3 %: removed, collateral, clean", "1 %", "3 %"), rows)
+
+
+def taken(values: Json) -> str:
+    """The collateral, where there is another ability to take along."""
+    return f"{100 * values['collateral']:.0f} %" if "collateral" in values else "-"
+
+
+def uniqueness(root: Path) -> str:
+    """How far the learned set agrees with other sets, and what all seeds' common filters remove."""
+    rows: list[Row] = []
+    for network, found in results_of(root, "learned_masks").get("networks", {}).items():
+        for name, agreed in found["agreement"].items():
+            ratio = f"{found['ratio']:g}"
+            alike = (f"{agreed[other]['jaccard']:.2f} ({agreed[other]['chance']:.2f})" for other in agreed)
+            others = [found["removed"][other][name][ratio]["removed"] for other in ("seed 1", "seed 2")]
+            both = found["removed"].get("intersection", {}).get(name, {}).get(ratio, {})
+            common = f"{100 * found['intersection'][name]:.0f} %: {100 * both.get('removed', 0):.0f} %"
+            removed = ", ".join(f"{100 * value:.0f} %" for value in others)
+            depths = (f"{found['depth'][method][name]:.2f}" for method in ("learned", "FAIG"))
+            rows.append((network, DEGRADATIONS[name], *alike, removed, common, *depths))
+    sets = ("seed 1", "seed 2", "other photographs", "FAIG", "Taylor")
+    ends = ("the other seeds' sets remove", "common to three seeds: removes", "mean depth: learned", "FAIG")
+    return table(("network", "filters for", *(f"J with {other} (chance)" for other in sets), *ends), rows)
+
+
+def unseen(root: Path) -> str:
+    """What masking removes of the gain on levels and kinds that no mask was learned on."""
+    rows: list[Row] = []
+    for network, found in results_of(root, "learned_masks").get("networks", {}).items():
+        for name, kinds in found["unseen"].items():
+            for kind, values in kinds.items():
+                if "learned" in values:
+                    gain = f"{values['gain']:+.1f} dB"
+                    cells = (f"{100 * values[method]:.0f} %" for method in ("learned", "FAIG"))
+                    rows.append((network, f"{name}, {kind}", gain, *cells))
+    return table(("network", "inputs", "gain", "learned set removes", "FAIG's"), rows)
+
+
 TABLES: Tables = {
+    "learned": learned,
+    "learned_ratios": smaller_sets,
+    "learned_uniqueness": uniqueness,
+    "learned_unseen": unseen,
     "attributions": attributions,
     "attributions_overview": overview,
     "attributions_ways": ways,
