@@ -67,7 +67,7 @@ def test_a_high_barrier_is_warned_of_with_the_degradation_that_has_it():
 
 def test_learning_that_did_not_settle_is_named():
     checks = {"blur": {"learning_error": 1.26}, "noise": {"learning_error": 0.9}, "clean": {}}
-    assert re.search(r"remove blur has not settled: .* by 1\.3 times .* smaller damping", unsettled(checks))
+    assert re.search(r"remove blur has not settled: .* is 1\.3 times .* smaller damping", unsettled(checks))
     assert unsettled({"noise": {"learning_error": 0.9}, "clean": {}}) == ""
 
 
