@@ -66,8 +66,8 @@ FLOOR = 1e-3
 NOTHING_REMOVED = 1e-8
 """Share of the target's energy below which its difference from the baseline counts as none: 80 dB."""
 UNSETTLED = (
-    "learning which filters remove {degradation} has not settled: the last masked networks' squared error is {error:.1f} "
-    "times what the baseline differs by from the target. Try a smaller damping, then more steps."
+    "learning which filters remove {degradation} has not settled: the last masked networks' squared error is "
+    "{error:.1f} times what the baseline differs by from the target. Try a smaller damping, then more steps."
 )
 """Said where :attr:`Learned.error` is 1 or more: each step then moves too far for the next to mend it."""
 PARTS = 10
