@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
+from faig.figures.plots import label_of
 from tools.tables import Json, Row, Tables, read_json, share, table
 
 DEGRADATIONS = {"blur": "deblurring", "noise": "denoising", "jpeg": "removal of JPEG's artefacts"}
@@ -188,7 +189,40 @@ def unseen(root: Path) -> str:
     return table(("network", "inputs", "gain", "learned set removes", "FAIG's"), rows)
 
 
+def discovered_by(root: Path) -> str:
+    """What the argument's experiments say of each method's filters."""
+    rows: list[Row] = []
+    for method, found in results_of(root, "discovered_by").get("methods", {}).items():
+        right = f"{100 * found['response']['accuracy_all']:.0f} %"
+        for name, values in found["filters"].items():
+            learned_again = (
+                f"{100 * values['recovered'][which]:.0f} %" for which in ("discovered", "same_count", "random")
+            )
+            grafts = (f"{100 * values['recovered'][which]:.0f} %" for which in ("grafted", "shuffled"))
+            dial = f"{values['monotonicity']:.2f}, {values['other_db']:.1f} dB"
+            cut = f"{100 * values['removed']:.0f} %, {100 * values['collateral']:.0f} %"
+            depth, rises = f"{values['mean_depth']:.2f}", f"{values['severity']:.2f}"
+            rows.append((label_of(method), DEGRADATIONS[name], cut, *learned_again, *grafts, dial, rises, right, depth))
+            right = ""
+    heads = (
+        "method",
+        "filters for",
+        "removed, collateral",
+        "retrained: recovers",
+        "as many in each layer",
+        "as many anywhere",
+        "grafted into the baseline",
+        "shuffled in the target",
+        "dial: PSNR rises, moves other inputs by",
+        "response over severity",
+        "response names four classes",
+        "mean depth",
+    )
+    return table(heads, rows)
+
+
 TABLES: Tables = {
+    "discovered_by": discovered_by,
     "learned": learned,
     "learned_ratios": smaller_sets,
     "learned_uniqueness": uniqueness,
