@@ -48,12 +48,12 @@ def main(target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: 
             name: [lr for lr, _ in cut(train, name, learned, params.learned.images.size)]
             for name in {*settings.attribute, CLEAN}
         }
-        generator = np.random.default_rng(derive_seed(seed, "random"))
+        generator, learning = np.random.default_rng(derive_seed(seed, "random")), derive_seed(seed, "learning")
         files = [path.read_bytes() for path in (network, baseline, pairs)]
         store = Store.unique(checkpoint_folder("score", target), *files, params, settings, seed, compute.describe())
         with Progress(num_passes(settings), f"score {target}", stream=None if group.is_writer else StringIO()) as bar:
             scores, checks = score_filters(
-                model, images, learnt_from, settings, params, seed, generator, group, bar.advance, store
+                model, images, learnt_from, settings, params, learning, generator, group, bar.advance, store
             )
         if not group.is_writer:
             return

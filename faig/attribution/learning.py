@@ -4,21 +4,23 @@ Attribution asks which filters changed the error on the way from baseline to tar
 sought: those that, put back to the baseline's weights, make the network the baseline on inputs of one degradation and
 leave it the target on all other inputs. For sets M of k filters and w(M), the target's weights masked at M:
 
-    minimise  weight * E_own(M) + sum over the other inputs of E_other(M)
+    minimise  J(M) = weight * E_own(M) + sum over the other inputs of E_other(M)
     E(M) = mean over images x of sqrt(D(M, x) + softening)
     D(M, x) = |F(w(M), x) - wanted(x)|^2 / mean over images of |F(target, x) - F(baseline, x)|^2
 
 wanted(x) is the baseline's output on inputs of the degradation and the target's on all others, so no ground truth is
-needed. D is 1 where nothing was removed, or all of what was to stay. The root makes the last tenth of an ability count,
-as decibels do.
+needed. Averaged over images, D is 1 on the degradation's own inputs as long as nothing was removed, and on others where
+all of what was to stay was lost. Where the two networks hardly differ on other inputs, D is divided by :data:`FLOOR`
+times the divisor of the own ones instead. The root makes the last tenth of an ability count, as decibels do.
 
-Each step masks the k filters of the highest scores so far, takes the derivative of the objective with respect to each
-filter's share in the mask there, g_i = <dE/dw_i, baseline_i - target_i> (straight through: Bengio et al. 2013), and
+Each step masks the k filters of the highest scores so far, takes the derivative of J with respect to each filter's
+share in the mask there, g_i = <dJ/dw_i, baseline_i - target_i> (straight through: Bengio et al. 2013), and
 
-    s_i <- s_i - rate * g_i / (sqrt(v_i) + damping * sqrt(mean of v)),  v_i the mean of g_i^2 over the steps so far,
+    s_i <- s_i - rate * g_i / (sqrt(v_i) + damping * sqrt(mean of v)),  v_i the mean of g_i^2 over the steps so far:
 
-Adam's step (Kingma and Ba 2015) without momentum. The rate falls from 1 to 0 like a cosine; only the order of the
-scores matters, so it has no unit. k is drawn anew in each step, so that one ranking serves all shares of the filters.
+Adam's step (Kingma and Ba 2015) without momentum, with a second moment that forgets nothing. The rate falls from 1 to 0
+like a cosine; only the order of the scores matters, so it has no unit. k is drawn anew in each step, so that one
+ranking serves all shares of the filters.
 
 The idea has precursors: masks over a network's weights (Mallya et al. 2018), grafting a fine-tuned network's skills
 (Panigrahi et al. 2023), subnetworks critical for one kind of knowledge (Bayazit et al. 2023). A learned set is the best
@@ -60,7 +62,7 @@ class Restored(NamedTuple):
 
 
 SOFTENING = 0.01
-"""Keeps the root of D differentiable at 0; an error of a tenth counts as none."""
+"""Keeps the root of D differentiable at 0; a root below a tenth hardly counts."""
 FLOOR = 1e-3
 """D of other inputs is divided by at least this share of what D of the degradation's own inputs is divided by."""
 NOTHING_REMOVED = 1e-8
@@ -70,6 +72,12 @@ UNSETTLED = (
     "{error:.1f} times what the baseline differs by from the target. Try a smaller damping, then more steps."
 )
 """Said where :attr:`Learned.error` is 1 or more: each step then moves too far for the next to mend it."""
+
+
+class NothingToRemoveError(InputError):
+    """Baseline and target restore a degradation alike."""
+
+
 PARTS = 10
 """Parts that the steps are kept in, for a run that is started again."""
 
@@ -109,8 +117,12 @@ class Learned:
 
     @property
     def error(self) -> float:
-        """Mean D of the steps' last tenth, of the inputs where it is largest: 1 or more, if masks did no good."""
-        return float(self.errors[-ceil(len(self.errors) / 10) :].mean(axis=0).max())
+        """Mean D of the steps' last tenth, of the inputs where it is largest, each in its own unit.
+
+        The first step, which masks nothing, is left out, unless it is the only one.
+        """
+        masked = self.errors[1:] if len(self.errors) > 1 else self.errors
+        return float(masked[-ceil(len(masked) / 10) :].mean(axis=0).max())
 
 
 def learn(
@@ -140,7 +152,7 @@ def learn(
             ``degradation``, and of all others on which the network is to stay the target. Ground truth is not needed.
         degradation: the one whose removal is to be taken away.
         steps, batch_size, weight, ratios, damping: see :class:`LearningParams`.
-        seed: of the order of the images and of the shares masked.
+        seed: of the order of the images and of the shares masked, from 0.
         granularity: a filter is a ``kernel`` (out, in) or an output ``channel``, see :mod:`faig.attribution.filters`.
         include, exclude: shell patterns of layer names; layers left out stay the target's.
         compute: device and precision; fp32 on the CPU if None.
@@ -201,6 +213,8 @@ def learn_scores(
     Raises:
         InputError: as :func:`learn`.
     """
+    if seed < 0:
+        raise InputError(f"seed = {seed} must be 0 or more")
     if not inputs.get(degradation):
         raise InputError(f"there is no image of {degradation}, whose removal is to be taken away")
     if len(inputs) < 2:
@@ -224,12 +238,12 @@ def _minimise(problem: "_Problem", params: LearningParams, seed: int, group: Gro
         "ratios": np.zeros(params.steps),
         "errors": np.zeros((params.steps, len(problem.names))),
     }
-    kept = [store.find(file) for file in files.values()]
-    common = group.sum(np.array([each is not None for each in kept])) == group.size
     start = 0
-    if common.any():
-        last = int(np.flatnonzero(common)[-1])
-        state, start = kept[last] or state, ends[last]
+    for end in reversed(ends):  # the last that all processes have kept
+        kept = store.find(files[end])
+        if group.sum(np.array([kept is not None])) == group.size:
+            state, start = kept or state, end
+            break
     for step in range(start, params.steps):
         _step(problem, params, seed, step, state, group)
         if step + 1 in files:
@@ -240,6 +254,7 @@ def _minimise(problem: "_Problem", params: LearningParams, seed: int, group: Gro
 def _step(problem: "_Problem", params: LearningParams, seed: int, step: int, state: Arrays, group: Group) -> None:
     """One step, written into ``state``. The first masks no filter, since nothing is known of any."""
     low, high = np.log(params.ratios)
+    # Streams [seed, 0, ...] draw the images; the shares' begin at [seed, 1], since step 0 masks nothing.
     ratio = float(np.exp(np.random.default_rng([seed, step]).uniform(low, high))) if step else 0.0
     images = [
         (place, number)
@@ -284,7 +299,9 @@ class _Problem:
             difference = np.mean([(image.by_target - image.by_baseline).square().mean().item() for image in images])
             energy = np.mean([image.by_target.square().mean().item() for image in images])
             if not divisors and difference <= NOTHING_REMOVED * energy:
-                raise InputError(f"baseline and target restore {name} images alike: there is nothing to remove")
+                raise NothingToRemoveError(
+                    f"baseline and target restore {name} images alike: there is nothing to remove"
+                )
             divisors.append(float(max(difference, FLOOR * divisors[0] if divisors else 0.0)))
         weights = (params.weight, *(1.0 for _ in divisors[1:]))
         return cls(model, tuple(inputs), tuple(inputs.values()), tuple(divisors), weights)
@@ -302,9 +319,7 @@ class _Problem:
             images: each by the place of its degradation and its own number.
         """
         model = self.model
-        weights = model.masked(chosen)
-        kernels = {key: weights[key].detach().clone().requires_grad_() for key in dict.fromkeys(model.index.keys)}
-        weights |= kernels
+        weights = model.with_gradients(model.masked(chosen))
         total, errors = np.zeros(model.index.num_filters), np.zeros(len(self.names))
         for place, number in images:
             image = self.images[place][number]
@@ -312,12 +327,7 @@ class _Problem:
             error = (model.restore(weights, image.lr) - wanted).square().mean() / self.divisors[place]
             errors[place] += error.item()
             objective = self.weights[place] * (error + SOFTENING).sqrt()
-            gradients = torch.autograd.grad(objective, list(kernels.values()), allow_unused=True)
-            moves = {
-                key: torch.zeros_like(model.change[key]) if gradient is None else -gradient * model.change[key]
-                for key, gradient in zip(kernels, gradients, strict=True)
-            }
-            total += model.index.collect(moves).cpu().numpy()
+            total += model.moves(objective, weights).cpu().numpy()
         return total, errors
 
 

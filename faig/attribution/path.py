@@ -75,6 +75,32 @@ class PathModel:
         """The target's weights with the baseline's at the filters (n,), given by number; see :func:`mask`."""
         return mask(self.target, self.baseline, self.index, filters)
 
+    def with_gradients(self, weights: Weights) -> dict[str, Tensor]:
+        """The weights, of which those that hold filters require gradients and no others."""
+        detached = {name: value.detach() for name, value in weights.items()}
+        return {**detached, **{key: detached[key].clone().requires_grad_() for key in self.index.keys}}
+
+    def moves(self, output: Tensor, weights: Weights, direction: Tensor | None = None, *, keep: bool = False) -> Tensor:
+        """The derivative of an output as each filter moves from the target's weights to the baseline's, (F,).
+
+        Args:
+            output: one number, or more and a ``direction`` of the same shape, whose product with it is differentiated.
+            weights: of :meth:`with_gradients`, that ``output`` was computed from; what it does not depend on counts 0.
+            keep: whether another derivative of the same output will be asked for.
+        """
+        keys = self.index.keys
+        gradients = (
+            torch.autograd.grad(output, [weights[key] for key in keys], direction, retain_graph=keep, allow_unused=True)
+            if output.requires_grad
+            else [None for _ in keys]
+        )
+        return self.index.collect(
+            {
+                key: torch.zeros_like(self.change[key]) if gradient is None else -gradient * self.change[key]
+                for key, gradient in zip(keys, gradients, strict=True)
+            }
+        ).detach()
+
     def restore(self, weights: Weights, lr: Tensor) -> Tensor:
         """Restore LR (n, C, H, W) with the given weights: SR (n, C', sH, sW), of type ``compute.dtype``.
 

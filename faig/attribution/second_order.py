@@ -30,10 +30,12 @@ import torch
 from torch import Tensor
 
 from faig.attribution.engine import require_image
-from faig.attribution.path import PathModel, Weights
+from faig.attribution.path import PathModel
 from faig.attribution.quadrature import END_POINT, Nodes, quadrature
 from faig.base.errors import InputError
 
+FLOOR = 1e-3
+"""What filters do to other inputs is divided by at least this share of the degradation's own distance."""
 LAST_QUARTER = Nodes(0.75 + quadrature("gausslegendre", 2).positions / 4, np.full(2, 0.5))
 """Two nodes on the quarter of the path that ends at the target."""
 
@@ -86,32 +88,20 @@ def expand(
             goal = model.restore(model.baseline, lr)
         pull, shift = np.zeros(model.index.num_filters), np.zeros(model.index.num_filters)
         for position, coefficient in zip(*nodes, strict=True):
-            weights = _with_gradients(model, model.at(position))
+            weights = model.with_gradients(model.at(position))
             output = model.restore(weights, lr)
-            pull -= 2 * coefficient * _moves(model, weights, output, (output - goal).detach())
-        weights = _with_gradients(model, model.target)
+            pull -= 2 * coefficient * as_array(model.moves(output, weights, (output - goal).detach()))
+        weights = model.with_gradients(model.target)
         output = model.restore(weights, lr)
         for _ in range(num_draws):
             signs = 2.0 * torch.randint(0, 2, output.shape, generator=generator) - 1
-            shift += _moves(model, weights, output, signs.to(output)) ** 2 / num_draws
+            shift += as_array(model.moves(output, weights, signs.to(output), keep=True)) ** 2 / num_draws
     return Expansion(pull, shift, (output - goal).square().sum(dtype=torch.float64).item())
 
 
-def _with_gradients(model: PathModel, weights: Weights) -> dict[str, Tensor]:
-    """The weights, of which those of the filters require gradients and no others."""
-    detached = {key: value.detach() for key, value in weights.items()}
-    return {**detached, **{key: detached[key].clone().requires_grad_() for key in model.index.keys}}
-
-
-def _moves(model: PathModel, weights: Weights, output: Tensor, direction: Tensor) -> np.ndarray:
-    """<direction, u_f> for all filters, (F,)."""
-    keys = model.index.keys
-    gradients = torch.autograd.grad(output, [weights[key] for key in keys], direction, True, allow_unused=True)
-    moves = {
-        key: torch.zeros_like(weights[key]) if gradient is None else -gradient * model.change[key]
-        for key, gradient in zip(keys, gradients, strict=True)
-    }
-    return model.index.collect(moves).detach().cpu().numpy().astype(np.float64)
+def as_array(values: Tensor) -> np.ndarray:
+    """On the CPU, in fp64."""
+    return values.cpu().numpy().astype(np.float64)
 
 
 def mean_expansion(expansions: Iterable[Expansion]) -> Expansion:
@@ -128,16 +118,20 @@ def contrast_expansions(expansions: Mapping[str, Expansion], degradation: str, c
         caution: c, how much the others weigh. What filters do to the others adds up when many are masked together, so
             more is safer and removes less.
 
+    Returns:
+        Scores, all 0 where the two networks restore the degradation alike.
+
     Raises:
         InputError: there is nothing to compare with.
     """
     if len(expansions) < 2:
         raise InputError(f"nothing to compare {degradation} with")
-    costs = [_relative(each.shift, each) for name, each in expansions.items() if name != degradation]
     own = expansions[degradation]
-    return _relative(own.pull, own) - caution * np.sum(costs, axis=0)
-
-
-def _relative(values: np.ndarray, expansion: Expansion) -> np.ndarray:
-    """Values in units of the distance; all 0 where the two networks do not differ."""
-    return values / expansion.distance if expansion.distance > 0 else np.zeros_like(values)
+    if own.distance <= 0:
+        return np.zeros_like(own.pull)
+    costs = [
+        each.shift / max(each.distance, FLOOR * own.distance)
+        for name, each in expansions.items()
+        if name != degradation
+    ]
+    return own.pull / own.distance - caution * np.sum(costs, axis=0)

@@ -10,7 +10,14 @@ from torch import Tensor
 
 from faig.attribution.comparisons import discriminate, input_gradients, random_scores, taylor, weight_change
 from faig.attribution.engine import Example, attribute_image, barrier, convergence_error, loss
-from faig.attribution.learning import UNSETTLED, Inputs, LearningParams, learn_scores, restore_both
+from faig.attribution.learning import (
+    UNSETTLED,
+    Inputs,
+    LearningParams,
+    NothingToRemoveError,
+    learn_scores,
+    restore_both,
+)
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import END_POINT, Nodes, QuadratureParams, quadrature
 from faig.attribution.second_order import LAST_QUARTER, Expansion, contrast_expansions, expand
@@ -76,7 +83,7 @@ def score_filters(
     Returns:
         The scores, and of FAIG by degradation the ``convergence_error``, the mean number of ``nodes``, of how many
         images the integral was ``unconverged`` (rule ``auto``), and the mean ``barrier`` in dB, of clean inputs too;
-        of learned masks the ``learning_error`` of each attributed degradation.
+        of learned masks the ``learning_error`` of each attributed degradation, unless there is nothing to remove.
     """
     nodes = quadrature("gausslegendre", params.quadrature.num_nodes)
 
@@ -91,7 +98,7 @@ def score_filters(
         advance(1)
     if CLEAN not in checks:
         checks[CLEAN] = {"barrier": _barrier(images[CLEAN], nodes, model, group, store)}
-    # Behind a barrier, gradients on the path say nothing of the target: then the slope is taken at the target itself.
+    # Behind a barrier, slopes on the path may say little of the target: then they are taken at the target itself.
     near = LAST_QUARTER if max(check["barrier"] for check in checks.values()) < BARRIER else END_POINT
     for name in (*target.attribute, CLEAN):
         second[name] = _expanded(name, images[name], near, model, group, store)
@@ -103,8 +110,11 @@ def score_filters(
         moves = [(clean, degraded) for (clean, _), (degraded, _) in zip(images[CLEAN], images[name], strict=True)]
         rankings[Key("faig", name)] = discriminate(integrated, name, params.contrast)
         own = {other: restored[other] for other in (*target.attribute, CLEAN)}
-        learned = learn_scores(model, own, name, params.learned, seed, group, store)
-        rankings[Key("learned", name)], checks[name]["learning_error"] = learned.scores, learned.error
+        try:
+            learned = learn_scores(model, own, name, params.learned, seed, group, store)
+            rankings[Key("learned", name)], checks[name]["learning_error"] = learned.scores, learned.error
+        except NothingToRemoveError:  # as other methods, whose integrals are then 0
+            rankings[Key("learned", name)] = np.zeros(model.index.num_filters)
         rankings[Key("second_order", name)] = contrast_expansions(second, name)
         advance(1)
         rankings[Key("ig", name)] = mean("ig", name, moves, lambda move: input_gradients(model, *move, nodes))
