@@ -113,6 +113,27 @@ def test_filters_that_no_input_depends_on_are_scored_nothing(model, seen):
     assert scores[~of_last].any()
 
 
+class Idle(nn.Module):
+    """A network with a layer that no output depends on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.idle = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.used(x)
+
+
+def test_a_layer_that_the_network_does_not_use_is_scored_nothing(seen):
+    network = Idle()
+    target = {key: value + 0.1 * torch.randn_like(value) for key, value in network.state_dict().items()}
+    with pytest.warns(UserWarning, match="not settled"):
+        found, _ = learn(
+            network, network.state_dict(), target, seen, "blur", steps=4, ratios=(0.1, 0.3), include=("idle",)
+        )
+    assert not found.scores.any()
+
+
 def test_errors_are_1_where_nothing_is_removed_and_fall_from_there(model, seen):
     """The first step masks nothing: the target is far from what is wanted on blur, and what is wanted elsewhere."""
     found = learned(model, seen, "blur", replace(PARAMS, batch_size=3), 0)
@@ -214,6 +235,8 @@ def test_what_cannot_be_learned_is_refused(model, seen):
     refused(same, seen, "restore blur images alike.*nothing to remove")
     huge = {key: value * 1e20 for key, value in model.target.items()}
     refused(PathModel(model.network, model.baseline, huge, CPU), seen, "not finite: the weights are too large")
+    with pytest.raises(InputError, match="seed = -1 must be 0 or more"):
+        learned(model, seen, "blur", PARAMS, -1)
     with pytest.raises(ValueError, match="smaller share first"):
         replace(PARAMS, ratios=(0.2, 0.1))
 

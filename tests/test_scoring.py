@@ -6,6 +6,7 @@ import torch
 
 from faig.attribution.comparisons import discriminate
 from faig.attribution.engine import attribute_image, attribute_images
+from faig.attribution.path import PathModel
 from faig.attribution.quadrature import QuadratureParams
 from faig.base.processes import Group
 from faig.base.resuming import NOTHING, Store
@@ -63,6 +64,14 @@ def test_a_high_barrier_is_warned_of_with_the_degradation_that_has_it():
     checks = {"blur": {"barrier": 1.72}, "noise": {"barrier": 0.3}}
     assert re.search(r"restore blur images up to 1\.7 dB worse .* smaller learning rate", detour(checks))
     assert detour({"blur": {"barrier": 1.4}, "noise": {"barrier": 0.3}}) == ""
+
+
+def test_where_fine_tuning_changed_nothing_no_method_fails(model, by_degradation):
+    same = PathModel(model.network, model.target, model.target, model.compute)
+    rankings, checks = score(same, by_degradation, BOTH)
+    for method in ("faig", "learned", "second_order", "taylor"):
+        assert not rankings[Key(method, "blur")].any()
+    assert "learning_error" not in checks["blur"]
 
 
 def test_learning_that_did_not_settle_is_named():
