@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from faig.attribution.engine import attribute_images
 from faig.attribution.filters import FilterIndex
+from faig.attribution.learning import LearningParams, learn_scores, restore_both
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import QuadratureParams
+from faig.attribution.second_order import expand
 from faig.base.compute import Compute, ComputeParams, resolve
 from faig.data.degradation import area
 from faig.data.pairs import Pair
@@ -139,3 +141,20 @@ def test_scores_in_fp32_are_the_cpu_s(model: PathModel, images: list[tuple[Tenso
     expected, found = attribute_images(model, images, params), attribute_images(moved, images, params)
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-3, atol=1e-5 * expected.scores.max())
     np.testing.assert_allclose(found.changes, expected.changes, rtol=1e-4)
+
+
+def test_masks_learned_in_fp32_are_the_cpu_s(model: PathModel, images: list[tuple[Tensor, Tensor]]):
+    """The same order of the images, so only rounding differs."""
+    moved = PathModel(model.network, model.baseline, model.target, Compute(torch.device("cuda"), "fp32"))
+    params = LearningParams(steps=6, batch_size=1, weight=4.0, ratios=(0.1, 0.3), damping=0.1)
+    inputs = {name: [lr * share for lr, _ in images] for name, share in (("blur", 1.0), ("clean", 0.3))}
+    expected, found = (
+        learn_scores(each, restore_both(each, inputs), "blur", params, 0).scores for each in (model, moved)
+    )
+    assert np.corrcoef(expected, found)[0, 1] > 0.99
+
+
+def test_expansions_in_fp32_are_the_cpu_s(model: PathModel, images: list[tuple[Tensor, Tensor]]):
+    moved = PathModel(model.network, model.baseline, model.target, Compute(torch.device("cuda"), "fp32"))
+    expected, found = (expand(each, images[0][0], torch.Generator().manual_seed(0)).flat() for each in (model, moved))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6 * np.abs(expected).max())
