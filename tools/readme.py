@@ -17,7 +17,7 @@ ACCURACIES = ("accuracy_attributed", "accuracy_all")
 SAME_FOR_ALL = {
     "weight_change": "weight change",
     "weight_change_undivided": "weight change, undivided",
-    "random": "random, mean of 3",
+    "random": "random, mean of 5",
 }
 """Methods with one ranking for every degradation."""
 
