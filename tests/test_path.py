@@ -5,8 +5,9 @@ import pytest
 import torch
 from conftest import CPU, TINY
 from torch import Tensor, nn
+from torch.nn import functional
 
-from faig.attribution.engine import attribute_images
+from faig.attribution.engine import attribute, attribute_images
 from faig.attribution.path import PathModel, mask
 from faig.attribution.quadrature import quadrature
 from faig.base.compute import Compute
@@ -179,3 +180,122 @@ def test_a_network_that_writes_into_its_input_leaves_the_caller_s_image():
     result = attribute_images(model, [(lr, hr)], quadrature("gausslegendre", 2))  # exact: L is quadratic
     assert torch.equal(lr, before)
     assert result.convergence_error < 1e-5
+
+
+class Fusing(nn.Module):
+    """Two convolutions in a row, fused into one in eval mode, through ``.data``, so that no gradient reaches them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 1, bias=False), nn.Conv2d(4, 3, 3, padding=1, bias=False)
+        self.fused = nn.Conv2d(3, 3, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            return self.second(self.first(x))
+        self.fused.weight.data = torch.einsum("omij,mc->ocij", self.second.weight, self.first.weight[..., 0, 0])
+        return self.fused(x)
+
+
+class InPlace(nn.Module):
+    """Convolves some of its channels; in eval mode it writes the result in their place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before, self.partial = nn.Conv2d(3, 3, 1), nn.Conv2d(2, 2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.sigmoid(self.before(x))
+        if self.training:
+            return torch.cat([self.partial(x[:, :2]), x[:, 2:]], dim=1)
+        x[:, :2] = self.partial(x[:, :2])
+        return x
+
+
+def changed(network: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The network's weights, and others."""
+    generator = torch.Generator().manual_seed(1)
+    baseline = {name: value.clone() for name, value in network.state_dict().items()}
+    return baseline, {
+        name: value + 0.2 * torch.rand(value.shape, generator=generator) if value.is_floating_point() else value
+        for name, value in baseline.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("network", "fails"),
+    [
+        (Fusing(), pytest.warns(UserWarning, match=r"miss [\d.]+% of the change")),
+        (InPlace(), pytest.raises(InputError, match=r"image 0: the network writes in place .* try training=True")),
+    ],
+)
+def test_training_mode_serves_networks_that_eval_mode_cannot_differentiate(network, fails):
+    pairs = [(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8))]
+    weights = changed(network)
+    with fails:
+        attribute(network, *weights, pairs)
+    result, _ = attribute(network, *weights, pairs, training=True)
+    assert result.convergence_error < 1e-4
+    evaluated, trained = (PathModel(network, *weights, CPU, training=training) for training in (False, True))
+    with torch.no_grad():
+        found = [model.restore(model.target, pairs[0][0]) for model in (evaluated, trained)]
+    torch.testing.assert_close(*found)
+    assert network.training
+
+
+class DropPath(nn.Module):
+    """As image restoration's transformers define it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.bernoulli(torch.full((len(x), 1, 1, 1), 0.5)) if self.training else x
+
+
+class Attended(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2, dropout=0.5, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).transpose(1, 2)  # (N, H W, C)
+        return self.attention(tokens, tokens, tokens)[0].transpose(1, 2).reshape(x.shape)
+
+
+UNSTEADY = {
+    "attention": Attended(),
+    "dropout": nn.Dropout(),
+    "dropout of channels": nn.Dropout2d(),
+    "dropout that keeps the variance": nn.AlphaDropout(),
+    "dropout of paths": DropPath(),
+    "a random slope": nn.RReLU(),
+    **NORMS,
+}
+
+
+@pytest.mark.parametrize("layer", UNSTEADY.values(), ids=UNSTEADY)
+def test_in_training_mode_nothing_depends_on_chance_or_on_the_input_s_statistics(layer):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), layer, nn.Conv2d(4, 3, 3))
+    weights = changed(network)
+    evaluated, trained = (PathModel(network, *weights, CPU, training=training) for training in (False, True))
+    x = torch.rand(1, 3, 9, 9)
+    for _ in range(2):
+        torch.testing.assert_close(trained.restore(trained.target, x), evaluated.restore(evaluated.target, x))
+    assert all(torch.equal(trained.target[name], weights[1][name]) for name in trained.target)
+
+
+class Noisy(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.dropout(self.conv(x), 0.5, self.training)
+
+
+def test_a_network_that_is_random_in_training_mode_is_refused_there():
+    weights = changed(network := Noisy())
+    x = torch.rand(1, 3, 4, 4)
+    evaluated, trained = (PathModel(network, *weights, CPU, training=training) for training in (False, True))
+    evaluated.restore(evaluated.target, x)
+    with pytest.raises(InputError, match="in training mode the network draws random numbers"):
+        trained.restore(trained.target, x)

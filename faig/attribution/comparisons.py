@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from faig.attribution.engine import attribute_image
-from faig.attribution.path import PathModel
+from faig.attribution.path import PathModel, gradients_of
 from faig.attribution.quadrature import END_POINT, Nodes
 from faig.base.errors import InputError
 
@@ -41,7 +41,7 @@ def input_gradients(model: PathModel, clean: Tensor, degraded: Tensor, nodes: No
     total = {name: torch.zeros_like(value) for name, value in filters.items()}
     for position, coefficient in zip(*nodes, strict=True):
         output = model.restore(weights, clean + position * (degraded - clean)).sum()
-        gradients = torch.autograd.grad(output, list(filters.values()), allow_unused=True)
+        gradients = gradients_of(output, list(filters.values()))
         for name, gradient in zip(filters, gradients, strict=True):
             if gradient is not None:
                 total[name].add_(gradient, alpha=coefficient)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from faig.attribution.filters import FilterIndex, Granularity
-from faig.attribution.path import PathModel, Weights
+from faig.attribution.path import PathModel, Weights, gradients_of
 from faig.attribution.quadrature import Nodes, QuadratureParams, quadrature
 from faig.attribution.tiling import Tiles, pieces, require_exact
 from faig.base.compute import Compute
@@ -112,12 +112,13 @@ def attribute(
     exclude: Sequence[str] = (),
     tiles: Tiles | None = None,
     compute: Compute | None = None,
+    training: bool = False,
 ) -> tuple[Attribution, FilterIndex]:
     """FAIG of any network: how much each filter's change from baseline to target changed each image's error.
 
     Args:
-        network: gives the architecture; copied, and run in eval mode. Batch norm's running statistics move with the
-            weights, layers that share weights move together.
+        network: gives the architecture; copied, and run in eval mode unless ``training``. Batch norm's running
+            statistics move with the weights, layers that share weights move together.
         baseline, target: state dicts of ``network``.
         images: pairs of input (1, C, H, W) and ground truth (1, C', sH, sW), each of its own size.
         num_nodes: number of nodes of the path integral; the first number tried with the rule ``auto``.
@@ -127,6 +128,7 @@ def attribute(
         include, exclude: shell patterns of layer names. Layers left out still count for the residuals.
         tiles: cut large images; memory then does not depend on their size.
         compute: device and precision; fp32 on the CPU if None.
+        training: run the network in training mode, see :class:`PathModel <faig.attribution.path.PathModel>`.
 
     Returns:
         Scores (N, F) with residuals per image, and what the F filters are.
@@ -143,7 +145,7 @@ def attribute(
     params = validate("", values, QuadratureParams, source="attribute")
     index = FilterIndex.of(network, granularity=granularity, include=include, exclude=exclude)
     with torch.inference_mode(False):
-        model = PathModel(network, baseline, target, compute, index)
+        model = PathModel(network, baseline, target, compute, index, training=training)
     result = attribute_images(model, images, params, tiles)
     if result.convergence_error > MAX_CONVERGENCE_ERROR:
         more = f"max_nodes above {max_nodes}" if rule == "auto" else f"num_nodes above {num_nodes}, or rule='auto'"
@@ -278,7 +280,7 @@ def integrate(
             error = piece.error(model.restore(weights, piece.lr))
             losses[-1] += error.item()
             # One tile's graph at a time; a weight that the output does not depend on has no gradient.
-            gradients = torch.autograd.grad(error, moving, allow_unused=True)
+            gradients = gradients_of(error, moving)
             for name, gradient in zip(model.moving, gradients, strict=True):
                 if gradient is not None:
                     total[name].add_(gradient, alpha=coefficient)

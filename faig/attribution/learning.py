@@ -142,11 +142,12 @@ def learn(
     include: Sequence[str] = ("*",),
     exclude: Sequence[str] = (),
     compute: Compute | None = None,
+    training: bool = False,
 ) -> tuple[Learned, FilterIndex]:
     """Learn which filters of any network remove one degradation and nothing else; see the module.
 
     Args:
-        network: gives the architecture; copied, and run in eval mode.
+        network: gives the architecture; copied, and run in eval mode unless ``training``.
         baseline, target: state dicts of ``network``.
         inputs: by degradation, images (1, C, H, W) in the network's value range, at least one of each: those of
             ``degradation``, and of all others on which the network is to stay the target. Ground truth is not needed.
@@ -156,6 +157,7 @@ def learn(
         granularity: a filter is a ``kernel`` (out, in) or an output ``channel``, see :mod:`faig.attribution.filters`.
         include, exclude: shell patterns of layer names; layers left out stay the target's.
         compute: device and precision; fp32 on the CPU if None.
+        training: run the network in training mode, see :class:`PathModel <faig.attribution.path.PathModel>`.
 
     Returns:
         The ranking (F,), and what the F filters are: ``mask(target, baseline, index, discovered(scores, 0.01))`` is
@@ -174,7 +176,7 @@ def learn(
     params = validate("", values, LearningParams, source="learn")
     index = FilterIndex.of(network, granularity=granularity, include=include, exclude=exclude)
     with torch.inference_mode(False):
-        model = PathModel(network, baseline, target, compute, index)
+        model = PathModel(network, baseline, target, compute, index, training=training)
     result = learn_scores(model, restore_both(model, inputs), degradation, params, seed)
     if result.error >= 1:
         warnings.warn(UNSETTLED.format(degradation=degradation, error=result.error), stacklevel=2)

@@ -7,7 +7,7 @@ running statistics). Masking leaves the path: it puts theta-bar back at chosen f
 
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
+from torch.nn.modules import batchnorm, dropout
 from torch.overrides import TorchFunctionMode
 
 from faig.attribution.filters import FilterIndex
@@ -24,10 +25,14 @@ from faig.base.errors import InputError
 
 Weights = Mapping[str, Tensor]
 """Values by state-dict key."""
+ADVICE = "try training=True"
+"""Said where a network may not be differentiable in eval mode."""
+UNSTEADY = (dropout._DropoutNd, batchnorm._NormBase, nn.RReLU, nn.MultiheadAttention)
+"""Layers whose output, in training mode, depends on chance or on statistics of the input."""
 
 
 class PathModel:
-    """A network in eval mode and two sets of weights for it.
+    """A network and two sets of weights for it; in eval mode, unless ``training`` asks for the other.
 
     ``baseline``, ``target`` and ``change`` (target minus baseline) hold the floating-point parameters and buffers by
     state-dict key; a value that several layers share is listed once, under its first name. ``moving`` names those that
@@ -35,7 +40,14 @@ class PathModel:
     """
 
     def __init__(
-        self, network: nn.Module, baseline: Weights, target: Weights, compute: Compute, index: FilterIndex | None = None
+        self,
+        network: nn.Module,
+        baseline: Weights,
+        target: Weights,
+        compute: Compute,
+        index: FilterIndex | None = None,
+        *,
+        training: bool = False,
     ) -> None:
         """Copy a network, which gives the architecture only, and check and copy its weights.
 
@@ -44,6 +56,10 @@ class PathModel:
             baseline, target: state dicts of ``network``.
             compute: device and precision.
             index: the filters; all kernels of all layers if None.
+            training: run the network in training mode, but for the layers of :func:`in_training_mode`. It is needed
+                where eval mode cannot be differentiated: some networks then fuse their weights through ``.data``, so
+                that gradients are silently wrong (the convergence error tells), or write in place, which PyTorch
+                refuses.
 
         Raises:
             InputError: the weights are not of this network or not of one network, or not finite.
@@ -51,6 +67,9 @@ class PathModel:
         names = shared_names(network)
         require_weights(network, baseline, target, names)
         self.network = compute.network_to_device(copy.deepcopy(network)).eval()
+        self.training = training
+        if training:
+            in_training_mode(self.network)
         self.network.load_state_dict(dict(target))  # also what does not move: counters, masks
         self.index = FilterIndex.of(network) if index is None else index
         self.compute = compute
@@ -90,7 +109,7 @@ class PathModel:
         """
         keys = self.index.keys
         gradients = (
-            torch.autograd.grad(output, [weights[key] for key in keys], direction, retain_graph=keep, allow_unused=True)
+            gradients_of(output, [weights[key] for key in keys], direction, keep=keep)
             if output.requires_grad
             else [None for _ in keys]
         )
@@ -107,14 +126,63 @@ class PathModel:
         ``lr`` stays as it is, even if the network writes into its input.
 
         Raises:
-            InputError: the network returns something else than one tensor.
+            InputError: the network returns something else than one tensor; in training mode it draws random numbers.
         """
         x = self.compute.to_device(lr).clone()  # a network may begin with an operation in place
+        chance = self._chance()
         with self.compute.autocast(), MovingStatistics() if self._statistics_move else nullcontext():
             output = functional_call(self.network, dict(weights), (x,))
         if not isinstance(output, Tensor):
             raise InputError(f"the network returns a {type(output).__name__}, not one tensor: wrap it")
+        if not all(map(torch.equal, chance, self._chance())):
+            raise InputError(
+                "in training mode the network draws random numbers, so it has no one output: set the share of what it "
+                "drops to 0, or leave it in eval mode"
+            )
         return output.to(self.compute.dtype)
+
+    def _chance(self) -> list[Tensor]:
+        """The states of the random generators that the network could draw from; none in eval mode."""
+        if not self.training:
+            return []
+        device = self.compute.device
+        return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+
+
+def in_training_mode(network: nn.Module) -> None:
+    """Switch a network to training mode, but leave in eval mode what then gives no output of the weights alone.
+
+    That are the layers that are random (dropout of all kinds, attention's own, ``RReLU``) and those that go by the
+    statistics of their input instead of running ones (batch and instance norm).
+    """
+    network.train()
+    for module in network.modules():
+        if isinstance(module, UNSTEADY) or "drop" in type(module).__name__.lower():  # DropPath, which others define
+            module.training = False
+
+
+def gradients_of(
+    output: Tensor, weights: Sequence[Tensor], direction: Tensor | None = None, *, keep: bool = False
+) -> tuple[Tensor | None, ...]:
+    """The gradients of an output with respect to weights; None for a weight that it does not depend on.
+
+    Args:
+        output: one number, or more and a ``direction`` of the same shape, whose product with it is differentiated.
+        weights: what it was computed from.
+        direction: see ``output``.
+        keep: whether another derivative of the same output will be asked for.
+
+    Raises:
+        InputError: the network writes in place over what its own gradients need.
+    """
+    try:
+        return torch.autograd.grad(output, weights, direction, retain_graph=keep, allow_unused=True)
+    except RuntimeError as error:
+        if "modified by an inplace operation" not in str(error):
+            raise
+        raise InputError(
+            f"the network writes in place over what its gradients need ({error}); some do only in eval mode: {ADVICE}"
+        ) from error
 
 
 def mask(target: Weights, baseline: Weights, index: FilterIndex, chosen: np.ndarray) -> dict[str, Tensor]:
