@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from faig.attribution.filters import Granularity
 from faig.base.compute import ComputeParams
 from faig.base.params import Name, NonNegative, Ratio, Scale, Seed, settings
 from faig.base.statistics import BootstrapParams
@@ -19,8 +20,8 @@ from faig.experiments.rivals import RivalsParams
 from faig.experiments.score_table import METHODS, Method
 from faig.experiments.scoring import ScoreParams
 from faig.experiments.severity import SeverityParams, at_level
-from faig.networks.models import NetworkChoice
 from faig.networks.training import TrainingParams
+from faig.networks.weights import NetworkChoice
 
 MIN_LR = 8
 """LR pixels that each side of a crop or a patch must have at least."""
@@ -38,6 +39,7 @@ class PipelineParams:
 
     seed: Seed
     method: Method
+    granularity: Granularity
     mask_ratio: Ratio
     scale: Scale
     downsampling: str

@@ -9,9 +9,9 @@ from faig.attribution.quadrature import quadrature
 from faig.base.compute import ComputeParams, resolve
 from faig.base.params import load_params
 from faig.base.progress import track
-from faig.experiments.loading import load_model
 from faig.experiments.prediction import PredictParams, pseudo_scores
 from stages.shared.cli import reads, stage, writes
+from stages.shared.network import read_path
 from stages.shared.outputs import write_parquet
 from stages.shared.prediction_crops import read_prediction_crops
 
@@ -22,7 +22,7 @@ from stages.shared.prediction_crops import read_prediction_crops
 def main(hr: Path, lr: Path, baseline: Path, network: Path, output: Path) -> None:
     """Attribute the calibration and test crops of all classes."""
     params = load_params("predict", PredictParams)
-    model = load_model(baseline, network, resolve(load_params("compute", ComputeParams)).for_gradients())
+    model = read_path(baseline, network, resolve(load_params("compute", ComputeParams)).for_gradients())
     nodes = quadrature("gausslegendre", params.num_nodes)
     crops = read_prediction_crops(hr, lr, params)
     scores = [pseudo_scores(model, [crop.lr], nodes)[0] for crop in track(crops, "attribute_crops")]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import click
 import pandas as pd
 
 from faig.base.compute import ComputeParams, resolve
@@ -20,8 +21,9 @@ from faig.experiments.branches import (
     num_parameters,
     objective,
 )
-from faig.networks.models import load_network
+from faig.networks.models import Network
 from faig.networks.training import fit, l1
+from faig.networks.weights import NetworkChoice, load_network
 from stages.shared.cli import checkpoint_folder, delete_afterwards, reads, stage, writes
 from stages.shared.outputs import write_parquet
 
@@ -33,13 +35,16 @@ def main(hr: Path, lr: Path, pairs: Path, baseline: Path, output: Path) -> None:
     """Compare one branch with two."""
     params, seed = load_params("compare_branches", BranchesParams), load_params("seed", Seed)
     mixture = load_params(f"targets.{load_params('main_target', Name)}", TargetParams).mixture
-    compute = resolve(load_params("compute", ComputeParams))
+    choice, compute = load_params("network", NetworkChoice), resolve(load_params("compute", ComputeParams))
     train, test = split_pairs(read_entries(pairs), hr, lr)
-    inputs = {name: batches(test, name) for name in sorted(mixture)}
-    tables = []
+    inputs, tables = {name: batches(test, name) for name in sorted(mixture)}, []
     for replicate in range(params.replicates):
         own_seed = derive_seed(seed, "compare_branches", str(replicate))
-        one, _ = load_network(baseline)
+        one, _ = load_network(baseline, choice)
+        if not isinstance(one, Network):
+            click.echo(f"{choice.name} has no blocks that a second branch could modulate: nothing is compared")
+            write_parquet(output, pd.DataFrame())
+            return
         two = add_branch(one, len(mixture), params.budget, own_seed)
         for name, network, loss in ((ONE, one, l1), (TWO, two, objective(params.weight))):
             size = {"parameters": num_parameters(network), "gflops": num_flops(network, params.flops_size) / 1e9}

@@ -8,8 +8,8 @@ from faig.base.params import load_params
 from faig.base.processes import process_group
 from faig.data.pairs import read_entries, split_pairs
 from faig.data.targets import TargetParams
-from faig.networks.models import load_network, save_network
 from faig.networks.training import TrainingParams
+from faig.networks.weights import load_network, save_network
 from stages.shared.cli import TARGET, reads, relaunched, stage, writes
 from stages.shared.fitting import fit_or_load
 from stages.shared.outputs import write_parquet
@@ -28,10 +28,16 @@ def main(target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, output: P
     params = replace(params, iterations=max(1, round(params.iterations * settings.effort)))
     compute = resolve(wishes)
     split = split_pairs(read_entries(pairs), hr, lr)
-    network, spec = load_network(baseline)
     with process_group(compute.device) as group:
-        weights, points = fit_or_load(
-            target, ("finetune", target), network, spec, split, settings.mixture, params, compute, group
+        weights, spec, points = fit_or_load(
+            target,
+            ("finetune", target),
+            lambda choice, _: load_network(baseline, choice),
+            split,
+            settings.mixture,
+            params,
+            compute,
+            group,
         )
     if group.is_writer:
         save_network(output, spec, weights)

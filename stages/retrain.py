@@ -10,8 +10,8 @@ from faig.base.seeds import derive_seed
 from faig.data.crops import batches
 from faig.data.pairs import read_entries, split_pairs
 from faig.experiments.retraining import RetrainParams, measure, train_only, trained_variants, untrained
-from faig.networks.models import load_network
 from faig.networks.training import fit
+from faig.networks.weights import NetworkChoice, load_network
 from stages.shared.cli import checkpoint_folder, delete_afterwards, reads, stage, writes
 from stages.shared.model import read_found, read_model
 from stages.shared.outputs import write_parquet
@@ -30,7 +30,7 @@ def main(hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, scores:
         generator = np.random.default_rng(derive_seed(seed, "retrain", name))
         networks = untrained(model, found, params.replicates, generator)
         for variant in trained_variants(model.index, found, params.replicates, generator):
-            start, _ = load_network(baseline)
+            start, _ = load_network(baseline, load_params("network", NetworkChoice))
             train_only(start, model.index, variant.filters)
             weights, _, checkpoint = fit(
                 start,

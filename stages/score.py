@@ -17,10 +17,10 @@ from faig.base.seeds import derive_seed
 from faig.data.crops import choose_crops, cut
 from faig.data.pairs import read_entries, split_pairs
 from faig.data.targets import CLEAN, TargetParams
-from faig.experiments.loading import load_model
 from faig.experiments.score_table import write_scores
 from faig.experiments.scoring import ScoreParams, detour, num_passes, score_filters, unsettled
 from stages.shared.cli import TARGET, checkpoint_folder, delete_afterwards, reads, relaunched, stage, writes
+from stages.shared.network import read_path
 
 
 @stage
@@ -35,7 +35,7 @@ def main(target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: 
     settings, seed = load_params(f"targets.{target}", TargetParams), load_params("seed", Seed)
     compute = resolve(wishes).for_gradients()
     with process_group(compute.device) as group:
-        model = load_model(baseline, network, compute)
+        model = read_path(baseline, network, compute)
         train, _ = split_pairs(read_entries(pairs), hr, lr)
         places = choose_crops(train, params.images, derive_seed(seed, "score"))
         leaves = choose_crops(train, params.dead_leaves, derive_seed(seed, "score"), dead_leaves=True)

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from faig.base.compute import ComputeParams, resolve
-from faig.base.params import Scale, Seed, load_params
+from faig.base.params import Seed, load_params
 from faig.base.processes import process_group
 from faig.base.seeds import derive_seed
 from faig.data.pairs import list_pairs, split_pairs
 from faig.data.targets import CLEAN
-from faig.networks.models import NetworkChoice, NetworkSpec, build_network, save_network
 from faig.networks.training import TrainingParams
+from faig.networks.weights import make_network, save_network
 from stages.shared.cli import reads, relaunched, stage, writes
 from stages.shared.fitting import fit_or_load
 from stages.shared.outputs import write_parquet
@@ -24,12 +24,20 @@ def main(hr: Path, lr: Path, output: Path, curve: Path) -> None:
     if relaunched(wishes.launcher):
         return
     run = ("train_baseline",)
-    spec = NetworkSpec(params=load_params("network", NetworkChoice).params, scale=load_params("scale", Scale))
+    seed = derive_seed(load_params("seed", Seed), *run)
     compute = resolve(wishes)
     pairs = split_pairs(list_pairs(hr, lr, [CLEAN]), hr, lr)
-    network = build_network(spec, derive_seed(load_params("seed", Seed), *run))
     with process_group(compute.device) as group:
-        weights, points = fit_or_load("baseline", run, network, spec, pairs, {CLEAN: 1.0}, params, compute, group)
+        weights, spec, points = fit_or_load(
+            "baseline",
+            run,
+            lambda choice, scale: make_network(choice, scale, seed),
+            pairs,
+            {CLEAN: 1.0},
+            params,
+            compute,
+            group,
+        )
     if group.is_writer:
         save_network(output, spec, weights)
         write_parquet(curve, points)

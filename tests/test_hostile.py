@@ -16,7 +16,7 @@ from faig.base.resuming import Store
 from faig.data.images import read_image
 from faig.data.pairs import read_entries
 from faig.experiments.score_table import read_discovered
-from faig.networks.models import load_network
+from faig.networks.weights import load_network
 
 SECONDS = 2.0
 

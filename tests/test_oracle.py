@@ -14,7 +14,7 @@ from faig.attribution.quadrature import quadrature
 from faig.base.ranking import discovered
 from faig.data.tensors import to_tensor
 from faig.experiments.loading import load_model
-from faig.networks.models import save_network
+from faig.networks.weights import save_network
 from tools.oracle import authors_scores, inputs, main
 from tools.tables import read_yaml
 

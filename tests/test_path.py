@@ -13,7 +13,8 @@ from faig.attribution.quadrature import quadrature
 from faig.base.compute import Compute
 from faig.base.errors import InputError
 from faig.experiments.loading import load_model
-from faig.networks.models import NetworkParams, NetworkSpec, build_network, save_network
+from faig.networks.models import NetworkParams, NetworkSpec, build_network
+from faig.networks.weights import save_network
 
 
 def test_weights_of_different_networks_are_refused(model):

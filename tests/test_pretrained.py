@@ -14,9 +14,10 @@ from conftest import overlay
 
 from faig.data.images import write_png
 from faig.data.pairs import list_pairs, write_entries
-from faig.networks.models import NetworkParams, NetworkSpec, build_network, load_pretrained, save_network
-from faig.networks.pretrained import SUMS, find_weights, published_digests, verify_weights
+from faig.networks.models import NetworkParams, NetworkSpec, build_network
+from faig.networks.pretrained import SUMS, find_weights, given_network, published_digests, verify_given
 from faig.networks.training import CURVE
+from faig.networks.weights import NetworkChoice, save_network
 from stages.check import main as check
 from stages.finetune import main as finetune
 from stages.train_baseline import main as train_baseline
@@ -33,6 +34,10 @@ def publish(folder: Path, *names: str, spec: NetworkSpec = TINY) -> Path:
         save_network(folder / f"{name}.safetensors", spec, build_network(spec, seed).state_dict())
     write_sums(folder)
     return folder
+
+
+def choose(folder: Path, width: int = 4) -> NetworkChoice:
+    return NetworkChoice(name="srresnet", width=width, depth=1, pretrained=folder, files={})
 
 
 def write_sums(folder: Path) -> None:
@@ -94,15 +99,15 @@ def test_what_was_changed_is_refused(tmp_path: Path, change: Callable[[Path], ob
     with pytest.raises(ValueError, match=message):
         find_weights(folder, "blind")
     with pytest.raises(ValueError, match=message):
-        verify_weights(folder)
+        verify_given(choose(folder), ["blind"], scale=2)
 
 
 def test_another_network_s_weights_are_refused(tmp_path: Path):
-    path = publish(tmp_path, "baseline") / "baseline.safetensors"
-    assert set(load_pretrained(path, TINY)) == set(build_network(TINY).state_dict())
-    wider = NetworkSpec(params=NetworkParams(name="srresnet", width=8, depth=1), scale=2)
+    given = given_network(choose(publish(tmp_path, "baseline")), "baseline", scale=2)
+    assert given is not None
+    assert given[0].state_dict().keys() == build_network(TINY).state_dict().keys()
     with pytest.raises(ValueError, match=r"is srresnet of width 4, depth 1, scale 2, but .* of width 8, depth 1"):
-        load_pretrained(path, wider)
+        given_network(choose(tmp_path, width=8), "baseline", scale=2)
 
 
 # The stages
@@ -159,7 +164,9 @@ def test_published_weights_go_through_the_training_stages_unchanged(project: Pat
         assert result.exit_code == 0, result.output
         assert Path(f"{name}.safetensors").read_bytes() == data
         curve = pd.read_parquet(f"{name}.parquet")
-        assert (list(curve), len(curve)) == (list(CURVE), 0)
+        assert list(curve) == list(CURVE)
+        assert curve["iteration"].to_list() == [0]
+        assert f"{curve['validation_psnr'][0]:.2f} dB" in result.output
 
 
 def test_a_target_that_is_not_published_starts_from_the_published_baseline(project: Path):

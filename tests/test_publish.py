@@ -15,8 +15,9 @@ from click.testing import CliRunner
 from conftest import ROOT, TINY, overlay
 
 from faig.data.dead_leaves import PREFIX
-from faig.networks.models import build_network, load_network, save_network
+from faig.networks.models import build_network
 from faig.networks.pretrained import find_weights
+from faig.networks.weights import load_network, save_network
 from faig.report.numbers import write_numbers
 from stages.shared.outputs import write_parquet
 from stages.shared.timings import COLUMNS, timings_file

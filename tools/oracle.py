@@ -20,7 +20,7 @@ from faig.data.degradation import degrade, image_generator, parse_operations
 from faig.data.images import read_image
 from faig.data.photographs import TEST_FILES, TileParams, tiles
 from faig.data.tensors import to_tensor
-from faig.networks.models import load_network
+from faig.networks.weights import load_network
 from tools.publish import folders, has_trained
 from tools.tables import Json, read_yaml
 

@@ -23,10 +23,12 @@ import torch
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
+from faig.base.errors import InputError
 from faig.base.files import complete_folder, replacing
 from faig.data.dead_leaves import PREFIX
-from faig.networks.models import load_network
+from faig.networks.models import NetworkSpec
 from faig.networks.pretrained import SUMS, published_digests
+from faig.networks.weights import load_network
 from stages.shared.timings import COLUMNS, read_timings
 from tools.tables import Json, read_json, read_results, read_yaml
 
@@ -176,6 +178,8 @@ def write_weights(found: dict[str, bytes], folder: Path) -> None:
 def card(network: str, results: Path, weights: Path) -> str:
     """The model card, from what is published of each test set."""
     spec = load_network(weights / "blind.safetensors")[1]
+    if not isinstance(spec, NetworkSpec):
+        raise InputError(f"{weights} holds {spec}: only networks that were trained here are published")
     runs = {folder.name: folder for folder in folders(results)}
     trained = next(folder for folder in runs.values() if has_trained(folder))
     params, about = read_yaml(trained / "params.yaml"), read_json(trained / "run.json")

@@ -30,8 +30,8 @@ from faig.data.pairs import Pair
 from faig.data.patches import PatchSampler
 from faig.experiments.masking import measure
 from faig.experiments.score_table import Key
-from faig.networks.models import load_network
 from faig.networks.training import TrainingParams, start, step
+from faig.networks.weights import load_network
 from faig.report.effects import effects, gains
 from tools.tables import Json, read_yaml
 

@@ -1,28 +1,19 @@
-"""The paper's two one-branch networks at any width, depth and scale, and weights files that rebuild them.
+"""The paper's two one-branch networks at any width, depth and scale.
 
 Shapes: N images, C = width, H x W = LR pixels, s = scale.
 """
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from itertools import pairwise
-from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
 from pydantic import AfterValidator, Field
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialize
 from torch import Tensor, nn
 from torch.nn import functional
 
-from faig.base.errors import InputError
-from faig.base.files import replacing
-from faig.base.params import ParamsError, Scale, settings, validate
+from faig.base.params import Scale, settings
 
 LEAK = 0.1  # negative slope of the leaky ReLU, both networks
-HEADER_KEY = "network"
 
 
 def _require_known(name: str) -> str:
@@ -41,23 +32,15 @@ class NetworkParams:
 
 
 @settings
-class NetworkChoice(NetworkParams):
-    """A network and the source of its weights: ``pretrained`` is a folder of published ones, published/none trains."""
-
-    pretrained: Path
-
-    @property
-    def params(self) -> NetworkParams:
-        """Which network, without the source of its weights."""
-        return NetworkParams(name=self.name, width=self.width, depth=self.depth)
-
-
-@settings
 class NetworkSpec:
     """All that is needed to rebuild a network without its weights: its params and the scale."""
 
     params: NetworkParams
     scale: Scale
+
+    def __str__(self) -> str:
+        """In words, for messages."""
+        return f"{self.params.name} of width {self.params.width}, depth {self.params.depth}, scale {self.scale}"
 
 
 def upsampling(width: int, scale: int) -> list[nn.Module]:
@@ -199,61 +182,7 @@ def build_network(spec: NetworkSpec, seed: int = 0) -> Network:
         return network
 
 
-def save_network(path: Path, spec: NetworkSpec, weights: Mapping[str, Tensor]) -> None:
-    """Write ``weights`` as safetensors (fp32, CPU) whose header holds ``spec``; atomically.
-
-    Equal weights give equal bytes.
-
-    Raises:
-        InputError: a weight is not finite, or the weights are not those of the network of ``spec``.
-    """
-    tensors = {name: value.detach().to("cpu", torch.float32).contiguous() for name, value in weights.items()}
-    _check_shapes({name: value.shape for name, value in tensors.items()}, spec, where=str(path))
-    for name, value in tensors.items():
-        if not torch.isfinite(value).all():
-            raise InputError(f"{path}: weights of {name} are not finite; nothing was written. Lower the learning rate")
-    with replacing(path) as partial:
-        partial.write_bytes(serialize(tensors, metadata={HEADER_KEY: json.dumps(asdict(spec), sort_keys=True)}))
-
-
-def load_network(path: Path) -> tuple[Network, NetworkSpec]:
-    """Rebuild a network from its weights file alone, on the CPU, in evaluation mode.
-
-    Raises:
-        InputError: the file is missing, is not safetensors, has no usable header, or its weights do not fit the header.
-    """
-    if not path.is_file():
-        raise InputError(f"{path} does not exist: run the stage that writes it first (`dvc repro`)")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get(HEADER_KEY, "null")
-            spec = validate(HEADER_KEY, json.loads(header), NetworkSpec, source=f"{path}: header")
-            _check_shapes({name: file.get_slice(name).get_shape() for name in file.keys()}, spec, where=str(path))  # noqa: SIM118
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, json.JSONDecodeError, RecursionError, ParamsError) as error:
-        raise InputError(f"{path} is not a weights file of this project: {error}") from error
-    network = _skeleton(spec)
-    network.load_state_dict(weights, assign=True)
-    return network.eval(), spec
-
-
-def load_pretrained(path: Path, spec: NetworkSpec) -> dict[str, Tensor]:
-    """Load the weights of a file that must be those of the network of ``spec``.
-
-    Raises:
-        InputError: as :func:`load_network`, or they are another network's.
-    """
-    network, found = load_network(path)
-    if found != spec:
-        raise InputError(f"{path} is {_describe(found)}, but params.yaml asks for {_describe(spec)}")
-    return network.state_dict()
-
-
-def _describe(spec: NetworkSpec) -> str:
-    return f"{spec.params.name} of width {spec.params.width}, depth {spec.params.depth}, scale {spec.scale}"
-
-
-def _skeleton(spec: NetworkSpec) -> Network:
+def skeleton(spec: NetworkSpec) -> Network:
     """Build the network on the device ``meta``, where weights have shapes but no memory.
 
     They are not initialized: drawing normal numbers on this device imports torch's compiler, which takes two seconds.
@@ -264,13 +193,3 @@ def _skeleton(spec: NetworkSpec) -> Network:
 
 def _construct(spec: NetworkSpec) -> Network:
     return NETWORKS[spec.params.name](spec.params.width, spec.params.depth, spec.scale)
-
-
-def _check_shapes(found: Mapping[str, Sequence[int]], spec: NetworkSpec, *, where: str) -> None:
-    expected = {name: tuple(value.shape) for name, value in _skeleton(spec).state_dict().items()}
-    for name in sorted(expected.keys() | found.keys()):
-        shape = tuple(found[name]) if name in found else None
-        if shape != expected.get(name):
-            raise InputError(
-                f"{where}: weights of {name} have shape {shape}, but {_describe(spec)} needs {expected.get(name)}"
-            )

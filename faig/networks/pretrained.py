@@ -1,17 +1,65 @@
-"""Published weights: a folder of safetensors files, each of which SHA256SUMS lists with its digest.
+"""Weights that are not trained here: a folder of published ones, or the user's own files in a folder.
 
-The list has the form of the program ``sha256sum``: ``sha256sum --check SHA256SUMS`` reads it, too. A folder that holds
-nothing but a README.md, as published/none does, publishes nothing: every network is then trained.
+Published weights are safetensors files of this project, each of which SHA256SUMS lists with its digest, in the form of
+the program ``sha256sum``. A folder that holds nothing but a README.md, as published/none does, publishes nothing: every
+network is then trained. With ``network.files`` the folder is the user's own, and holds any checkpoints.
 """
 
 import hashlib
 import re
 from pathlib import Path
 
+from torch import nn
+
 from faig.base.errors import InputError
+from faig.networks.weights import NetworkChoice, Spec, adopt, load_network, make_network
 
 SUMS = "SHA256SUMS"
 SUFFIX = ".safetensors"
+
+
+def given_network(choice: NetworkChoice, name: str, scale: int) -> tuple[nn.Module, Spec, Path] | None:
+    """The baseline or a target, if it is not trained here: the network, what rebuilds it, and the file of its weights.
+
+    None where neither the published folder nor ``network.files`` has it.
+
+    Raises:
+        InputError: the file is missing, changed or unusable, or of another network than params.yaml asks for.
+    """
+    if choice.files:
+        if name not in choice.files:
+            return None
+        path = choice.pretrained / choice.files[name]
+        return *adopt(path, choice, scale), path
+    if not choice.is_built_in or (path := find_weights(choice.pretrained, name)) is None:
+        return None
+    network, found = load_network(path)
+    if found != choice.spec(scale):
+        raise InputError(f"{path} is {found}, but params.yaml asks for {choice.spec(scale)}")
+    return network, found, path
+
+
+def verify_given(choice: NetworkChoice, names: list[str], scale: int) -> None:
+    """Check all weights that are not trained here, of the baseline and the targets ``names``, and the factory.
+
+    Raises:
+        InputError: as :func:`given_network`; the files are of two architectures; ``network.files`` names a network that
+            is no target; or a factory's network is to be trained and cannot be made.
+    """
+    if unknown := sorted(set(choice.files) - {"baseline", *names}):
+        raise InputError(f"network.files names {unknown[0]}, which is not one of baseline, {', '.join(names)}")
+    if not choice.files and choice.is_built_in:
+        for name in published_digests(choice.pretrained):
+            find_weights(choice.pretrained, name.removesuffix(SUFFIX))
+        return
+    if not choice.files:
+        make_network(choice, scale, seed=0)
+        return
+    found = {name: given_network(choice, name, scale) for name in ("baseline", *names)}
+    specs = {name: given[1] for name, given in found.items() if given is not None}
+    for name, spec in specs.items():
+        if spec != specs["baseline"]:
+            raise InputError(f"network.files: baseline is {specs['baseline']}, but {name} is {spec}")
 
 
 def published_digests(folder: Path) -> dict[str, str]:
@@ -55,13 +103,3 @@ def find_weights(folder: Path, name: str) -> Path | None:
     if found != digest:
         raise InputError(f"{path} is not the file that was published: SHA-256 {found}, expected {digest}")
     return path
-
-
-def verify_weights(folder: Path) -> None:
-    """Verify all weights files of a folder.
-
-    Raises:
-        InputError: as :func:`find_weights`.
-    """
-    for name in published_digests(folder):
-        find_weights(folder, name.removesuffix(SUFFIX))

@@ -177,11 +177,7 @@ def fit(
     sampler = PatchSampler(
         train_pairs, mixture, patch_size=params.patch_size, batch_size=params.batch_size, seed=seed, group=group
     )
-    by_name = {name: [pair for pair in test_pairs if pair.degradation == name] for name in sorted(mixture)}
-    watched = [batches(pairs[: params.validation_images], name) for name, pairs in by_name.items()]
-
-    def validate(network: nn.Module) -> float:
-        return float(np.mean([mean_psnr(network, images, compute) for images in watched]))
+    validate = validation(test_pairs, mixture, params, compute)
 
     # The checkpoint's folder is named by all that the result depends on, so no run resumes from another's checkpoint.
     digests = [(pair.degradation, pair.digest()) for pair in (*train_pairs, *test_pairs)]
@@ -192,6 +188,15 @@ def fit(
     checkpoint = checkpoints / digest.hexdigest()[:16]
     weights, curve = train(network, sampler, params, compute, validate, checkpoint, description, objective, group)
     return weights, curve, checkpoint
+
+
+def validation(
+    test_pairs: Sequence[Pair], mixture: Mapping[str, float], params: TrainingParams, compute: Compute
+) -> Callable[[nn.Module], float]:
+    """What measures a network: mean PSNR in dB of the first ``validation_images`` test images of each degradation."""
+    by_name = {name: [pair for pair in test_pairs if pair.degradation == name] for name in sorted(mixture)}
+    watched = [batches(pairs[: params.validation_images], name) for name, pairs in by_name.items()]
+    return lambda network: float(np.mean([mean_psnr(network, images, compute) for images in watched]))
 
 
 def mean_psnr(network: nn.Module, batches: Sequence[Batch], compute: Compute) -> float:
@@ -243,7 +248,9 @@ def step(state: TrainingState, sampler: PatchSampler, params: TrainingParams) ->
     # weights for about 1 / (1 - d) iterations; d = n / (n + 9) = 0.1, 0.18, ... in the beginning forgets them soon.
     decay = min(params.ema_decay, state.iteration / (state.iteration + 9))
     update = get_ema_multi_avg_fn(decay)  # all tensors in few kernels
-    update(list(state.average.values()), list(state.network.state_dict().values()), None)
+    current = state.network.state_dict()
+    floating = [name for name, value in current.items() if value.is_floating_point()]  # others are constant tables
+    update([state.average[name] for name in floating], [current[name] for name in floating], None)
     return loss
 
 

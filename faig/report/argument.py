@@ -119,9 +119,12 @@ def summarize_branches(
     Returns:
         By degradation, and as ``mean`` over them: ``psnr_one_branch``, ``psnr_two_branches`` in dB, ``ssim_...``, and
         ``lead``: PSNR of two branches minus one; ``prediction.accuracy``; both with intervals over images and
-        replicates; by network ``parameters`` and ``gflops``.
+        replicates; by network ``parameters`` and ``gflops``. Nothing of an empty table, which stands for a network
+        without blocks that a second branch could modulate.
     """
     results: dict[str, Any] = {}
+    if table.empty:
+        return results
     leads = {}
     for name in [*dict.fromkeys(table["input"]), "mean"]:
         rows = table if name == "mean" else pd.DataFrame(table[table["input"] == name])

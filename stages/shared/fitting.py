@@ -1,45 +1,49 @@
-"""A network's weights: trained here, or published ones that ``network.pretrained`` names."""
+"""A network's weights: trained here, or those that ``network.pretrained`` and ``network.files`` name."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 
 import click
 import pandas as pd
 from torch import Tensor, nn
 
 from faig.base.compute import Compute
-from faig.base.params import Seed, load_params
+from faig.base.params import Scale, Seed, load_params
 from faig.base.processes import Group
 from faig.base.seeds import derive_seed
 from faig.data.pairs import Pair
-from faig.networks.models import NetworkSpec, load_pretrained
-from faig.networks.pretrained import find_weights
-from faig.networks.training import CURVE, TrainingParams, fit
+from faig.networks.pretrained import given_network
+from faig.networks.training import CURVE, TrainingParams, fit, validation
+from faig.networks.weights import NetworkChoice, Spec
 from stages.shared.cli import checkpoint_folder, delete_afterwards
 
 
 def fit_or_load(
     name: str,
     run: tuple[str, ...],
-    network: nn.Module,
-    spec: NetworkSpec,
+    start: Callable[[NetworkChoice, int], tuple[nn.Module, Spec]],
     pairs: tuple[Sequence[Pair], Sequence[Pair]],
     mixture: Mapping[str, float],
     params: TrainingParams,
     compute: Compute,
     group: Group,
-) -> tuple[dict[str, Tensor], pd.DataFrame]:
-    """Weights and training curve, with what it was computed with in ``attrs``; of published weights: no points.
+) -> tuple[dict[str, Tensor], Spec, pd.DataFrame]:
+    """Weights, what rebuilds the network, and the training curve, with what it was computed with in ``attrs``.
+
+    The curve of weights that are given has one point, their quality.
 
     Args:
-        name: of the network, among published weights.
+        name: of the network, among given weights.
         run: names the run, for its seed and its checkpoints.
+        start: makes the network to be trained, of what params.yaml says of it and the scale.
         pairs: to train on, and to watch meanwhile.
     """
-    if given := find_weights(load_params("network.pretrained", Path), name):
-        weights = load_pretrained(given, spec)
-        click.echo(f"{name}: {given} is taken, nothing is trained")
-        return weights, pd.DataFrame(columns=CURVE)
+    choice, scale = load_params("network", NetworkChoice), load_params("scale", Scale)
+    if given := given_network(choice, name, scale):
+        network, spec, path = given
+        quality = validation(pairs[1], mixture, params, compute)(compute.network_to_device(network))
+        click.echo(f"{name}: {path} is taken, nothing is trained; {quality:.2f} dB on {', '.join(sorted(mixture))}")
+        return network.state_dict(), spec, pd.DataFrame([(0, 0.0, float("nan"), quality)], columns=CURVE)
+    network, spec = start(choice, scale)
     weights, points, checkpoint = fit(
         network,
         *pairs,
@@ -55,4 +59,4 @@ def fit_or_load(
         delete_afterwards(checkpoint)
     curve = pd.DataFrame(points, columns=CURVE)
     curve.attrs.update(compute.describe())
-    return weights, curve
+    return weights, spec, curve

@@ -10,13 +10,13 @@ from faig.base.compute import ComputeParams, resolve
 from faig.base.params import Ratio, load_params
 from faig.data.crops import Batch, batches
 from faig.data.pairs import read_entries, read_pairs
-from faig.experiments.loading import load_model
 from faig.experiments.score_table import Key, Method, read_discovered
+from stages.shared.network import read_path
 
 
 def read_model(baseline: Path, network: Path) -> PathModel:
     """The path from the baseline to a target, on the device that params.yaml asks for."""
-    return load_model(baseline, network, resolve(load_params("compute", ComputeParams)))
+    return read_path(baseline, network, resolve(load_params("compute", ComputeParams)))
 
 
 def read_test_inputs(pairs: Path, hr: Path, lr: Path, degradations: Iterable[str]) -> dict[str, list[Batch]]:

@@ -1,0 +1,277 @@
+"""Networks that are defined elsewhere: by the package spandrel, which knows them by their weights, or by a factory.
+
+A factory is a function without arguments in a Python file of the user's, ``network.py:make_network``, that returns the
+network. It is run only if params.yaml names it, and what it built is only rebuilt while its file stays the same.
+"""
+
+import copy
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from faig.attribution.path import PathModel
+from faig.base.compute import Compute
+from faig.base.errors import InputError
+from faig.base.params import settings
+from faig.networks.frames import Frame, find_frame
+
+SPANDREL = "spandrel"
+INSTALL = "python -m pip install 'spandrel>=0.4.1,<0.5'"
+FACTORY = r"[A-Za-z0-9_][A-Za-z0-9_./-]*\.py:[A-Za-z_][A-Za-z0-9_]*"
+"""What names a factory: a file and a function in it."""
+STEP = 1e-3
+"""How far along the path, of length 1, the difference is taken that a derivative is compared with."""
+TOLERANCE = 0.02
+"""Largest difference of the two, and of outputs in evaluation and training mode, as a share of their size."""
+
+
+@settings
+class ForeignSpec:
+    """All that is needed to rebuild a foreign network from its weights.
+
+    ``name``: spandrel, or the factory. ``architecture``: what spandrel calls it, or the SHA-256 of the factory's file.
+    ``training``: whether it is run in training mode, because it cannot be differentiated in evaluation mode.
+    """
+
+    name: str
+    architecture: str
+    frame: Frame
+    training: bool
+
+    @property
+    def scale(self) -> int:
+        """Output pixels per input pixel along each side."""
+        return self.frame.scale
+
+    def __str__(self) -> str:
+        """In words, for messages."""
+        what = self.architecture if self.name == SPANDREL else f"file {self.architecture[:8]}"
+        return f"a network of {self.name} ({what}), scale {self.scale}"
+
+
+def build_foreign(name: str, folder: Path, weights: Mapping[str, Tensor], *, where: str) -> tuple[nn.Module, str]:
+    """Build the network of some weights, on the CPU, in evaluation mode and without a frame.
+
+    Args:
+        name: spandrel, or a factory.
+        folder: which the factory's file is in.
+        weights: by the network's keys, or by those of any file that spandrel reads.
+        where: the weights' file, for messages.
+
+    Returns:
+        The network with the weights, and its architecture as :class:`ForeignSpec` has it.
+
+    Raises:
+        InputError: there is no such network, or it has other weights.
+    """
+    if name == SPANDREL:
+        network, architecture = _by_spandrel(weights, where=where)
+    else:
+        network, architecture = run_factory(name, folder)
+        require_same(weights, network.state_dict(), where=where, what=name)
+        network.load_state_dict(dict(weights))
+    return network.cpu().eval(), architecture
+
+
+def run_factory(name: str, folder: Path, seed: int = 0) -> tuple[nn.Module, str]:
+    """Run a factory of the user's, all random numbers drawn from ``seed``: the network, and its file's SHA-256.
+
+    Raises:
+        InputError: there is no such file or function, or it fails, or returns something else.
+    """
+    file, function = name.rsplit(":", 1)
+    path = folder / file
+    if not path.is_file():
+        raise InputError(f"network.name = {name!r}: {path} does not exist (it is looked for in network.pretrained)")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = importlib.util.spec_from_file_location(f"factory_{digest[:16]}", path)
+    if found is None or found.loader is None:
+        raise InputError(f"{path} cannot be imported")
+    module = importlib.util.module_from_spec(found)
+    sys.modules[found.name] = module  # dataclasses look their module up there
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            found.loader.exec_module(module)
+            made = getattr(module, function, None)
+            network = made() if callable(made) else None
+    except Exception as error:
+        raise InputError(f"{path}: {function}() raises {type(error).__name__}: {error}") from error
+    if made is None:
+        raise InputError(f"{path} defines no function {function}")
+    if not isinstance(network, nn.Module):
+        raise InputError(f"{path}: {function}() returns a {type(network).__name__}, not a torch.nn.Module")
+    return network.float(), digest
+
+
+def describe(name: str, architecture: str, network: nn.Module, scale: int, *, where: str) -> ForeignSpec:
+    """Find out how a network is to be used; it stays as it is.
+
+    Raises:
+        InputError: it is no network of this scale that restores images and can be differentiated.
+    """
+    try:
+        frame = find_frame(network, scale)
+        return ForeignSpec(
+            name=name, architecture=architecture, frame=frame, training=needs_training_mode(network, frame)
+        )
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def needs_training_mode(network: nn.Module, frame: Frame) -> bool:
+    """Whether a network can be differentiated by its weights in training mode alone.
+
+    Some networks fuse their weights in evaluation mode, past what is differentiated: the gradient is then wrong without
+    an error. Others write into their features. So the slope of a loss along a path is compared with its difference.
+
+    Raises:
+        InputError: it can be differentiated in neither, or restores differently in training mode.
+    """
+    weights = network.state_dict()
+    generator = np.random.default_rng(0)
+    moved = {
+        name: value + 0.02 * value.std(correction=0) * _noise(value, generator) if value.is_floating_point() else value
+        for name, value in weights.items()
+    }
+    framed = frame.attach(copy.deepcopy(network))
+    image = torch.from_numpy(generator.random((1, 3, 32, 32)))
+    problems, outputs = {}, []
+    for training in (False, True):
+        try:
+            model = PathModel(framed, weights, moved, Compute(torch.device("cpu"), "fp64"), training=training)
+            outputs.append(model.restore(model.baseline, image).detach())
+            error = _derivative_error(model, image)
+        except Exception as error:  # whatever the code of others raises
+            problems[training] = f"raises {type(error).__name__}: {error}"
+            continue
+        if error > TOLERANCE:
+            problems[training] = f"its gradients are wrong by {error:.0%}"
+        elif training and len(outputs) == 2 and _difference(*outputs) > TOLERANCE:
+            problems[training] = f"restores otherwise than in evaluation mode, by {_difference(*outputs):.0%}"
+        else:
+            return training
+    raise InputError(
+        f"the network cannot be differentiated: in evaluation mode it {problems[False]}; in training mode it "
+        f"{problems[True]}"
+    )
+
+
+def _noise(value: Tensor, generator: np.random.Generator) -> Tensor:
+    return torch.from_numpy(generator.standard_normal(tuple(value.shape))).to(value)
+
+
+def _derivative_error(model: PathModel, image: Tensor) -> float:
+    """How far the loss's derivative along the path, half-way, is from its central difference, as a share of it."""
+
+    def loss(position: float) -> tuple[Tensor, list[Tensor]]:
+        weights = model.at(position)
+        return (model.restore(weights, image) - 0.3).square().sum(), [weights[name] for name in model.moving]
+
+    value, moving = loss(0.5)
+    gradients = torch.autograd.grad(value, moving, allow_unused=True)
+    slope = sum(
+        float((gradient * model.change[name]).sum())
+        for name, gradient in zip(model.moving, gradients, strict=True)
+        if gradient is not None
+    )
+    with torch.no_grad():
+        expected = (loss(0.5 + STEP)[0] - loss(0.5 - STEP)[0]).item() / (2 * STEP)
+    return abs(slope - expected) / max(abs(expected), 1e-12)
+
+
+def _difference(first: Tensor, second: Tensor) -> float:
+    return ((first - second).norm() / first.norm().clamp_min(1e-12)).item()
+
+
+def require_same(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, where: str, what: str) -> None:
+    """Check that weights have the names, shapes and kinds of a network's own.
+
+    Raises:
+        InputError: names the file ``where``, the network ``what`` and the first five of the names that differ.
+    """
+    for kind, names in (("lacks", expected.keys() - found.keys()), ("holds", found.keys() - expected.keys())):
+        if names:
+            first = ", ".join([name for name in (*expected, *found) if name in names][:5])
+            other = "that it has" if kind == "lacks" else "that it has not"
+            raise InputError(f"{where} is not of {what}: it {kind} {len(names)} weights {other}: {first}")
+    for name, value in expected.items():
+        if value.shape != found[name].shape:
+            raise InputError(
+                f"{where} is not of {what}: {name} has shape {tuple(found[name].shape)}, but {tuple(value.shape)} is "
+                "needed"
+            )
+        if value.is_floating_point() != found[name].is_floating_point():
+            raise InputError(f"{where}: {name} holds {found[name].dtype}, but {value.dtype} is needed")
+
+
+def _by_spandrel(weights: Mapping[str, Tensor], *, where: str) -> tuple[nn.Module, str]:
+    spandrel = import_spandrel()
+    if not any(value.is_floating_point() and value.ndim > 1 for value in weights.values()):
+        raise InputError(f"{where} holds no floating-point weights: quantised checkpoints cannot be used")
+    try:
+        found = spandrel.MAIN_REGISTRY.load({key: value.clone() for key, value in weights.items()})
+    except spandrel.UnsupportedModelError as error:
+        raise InputError(
+            f"{where}: spandrel knows no network with such weights; its first: {', '.join(list(weights)[:5])}. "
+            "Name a factory in network.name instead"
+        ) from error
+    except Exception as error:  # whatever spandrel's networks raise on weights that do not fit
+        raise InputError(f"{where}: spandrel cannot build the network: {error}") from error
+    if not isinstance(found, spandrel.ImageModelDescriptor):
+        raise InputError(f"{where} holds {found.architecture.name}, which needs more than an image")
+    network = found.model
+    for value in network.parameters():
+        value.requires_grad_(True)
+    return network, str(found.architecture.id)
+
+
+def import_spandrel() -> ModuleType:
+    """The package spandrel, an optional extra.
+
+    It imports torchvision for two networks, of faces and of inpainting, that are of no use here. torchvision's release
+    for CUDA cannot be imported beside PyTorch's for the CPU: then those two alone do without it.
+
+    Raises:
+        InputError: it is not installed; says which command installs it.
+    """
+    try:
+        with _torchvision():
+            return importlib.import_module("spandrel")
+    except ImportError as error:
+        raise InputError(
+            f"network.name = {SPANDREL!r} needs the package spandrel ({error}): install it by `{INSTALL}`"
+        ) from error
+
+
+@contextmanager
+def _torchvision() -> Iterator[None]:
+    """Where torchvision cannot be imported, an empty module in its place."""
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError, OSError):
+        names = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional")
+        before = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "torchvision"}
+        for name in before:
+            del sys.modules[name]
+        stand_ins: dict[str, Any] = {name: ModuleType(name) for name in names}
+        for needed in ("InterpolationMode", "rotate", "normalize"):
+            setattr(stand_ins[names[-1]], needed, None)
+        sys.modules.update(stand_ins)
+        try:
+            yield
+        finally:
+            for name in names:
+                sys.modules.pop(name, None)
+    else:
+        yield
