@@ -9,11 +9,12 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,9 +30,10 @@ SPANDREL = "spandrel"
 INSTALL = "python -m pip install 'spandrel>=0.4.1,<0.5'"
 FACTORY = r"[A-Za-z0-9_][A-Za-z0-9_./-]*\.py:[A-Za-z_][A-Za-z0-9_]*"
 """What names a factory: a file and a function in it."""
-STEP = 1e-3
-"""How far along the path, of length 1, the difference is taken that a derivative is compared with."""
-TOLERANCE = 0.02
+STEPS: dict[Literal["fp64", "fp32"], float] = {"fp64": 1e-3, "fp32": 0.1}
+"""How far along the path, of length 1, the difference is taken that a derivative is compared with. The second is for
+networks that cannot compute in fp64, because they make numbers of fp32 themselves."""
+TOLERANCE = 0.05
 """Largest difference of the two, and of outputs in evaluation and training mode, as a share of their size."""
 
 
@@ -149,15 +151,14 @@ def needs_training_mode(network: nn.Module, frame: Frame) -> bool:
     problems, outputs = {}, []
     for training in (False, True):
         try:
-            model = PathModel(framed, weights, moved, Compute(torch.device("cpu"), "fp64"), training=training)
-            outputs.append(model.restore(model.baseline, image).detach())
-            error = _derivative_error(model, image)
-        except Exception as error:  # whatever the code of others raises
-            problems[training] = f"raises {type(error).__name__}: {error}"
+            model, error = _derivative(framed, weights, moved, image, training=training)
+        except Exception as problem:  # whatever the code of others raises
+            problems[training] = f"raises {type(problem).__name__}: {problem}"
             continue
-        if error > TOLERANCE:
+        outputs.append(model.restore(model.target, image).detach().double())
+        if not error <= TOLERANCE:
             problems[training] = f"its gradients are wrong by {error:.0%}"
-        elif training and len(outputs) == 2 and _difference(*outputs) > TOLERANCE:
+        elif len(outputs) == 2 and _difference(*outputs) > TOLERANCE:
             problems[training] = f"restores otherwise than in evaluation mode, by {_difference(*outputs):.0%}"
         else:
             return training
@@ -167,16 +168,32 @@ def needs_training_mode(network: nn.Module, frame: Frame) -> bool:
     )
 
 
+def _derivative(
+    network: nn.Module, baseline: Mapping[str, Tensor], target: Mapping[str, Tensor], image: Tensor, *, training: bool
+) -> tuple[PathModel, float]:
+    """The model in a mode, and how far the loss's slope half-way along the path is from its difference, relative."""
+    problem = None
+    for precision, step in STEPS.items():
+        model = PathModel(network, baseline, target, Compute(torch.device("cpu"), precision), training=training)
+        try:
+            return model, _derivative_error(model, image, step)
+        except (RuntimeError, InputError) as error:
+            problem = problem or error
+    assert problem is not None
+    raise problem
+
+
 def _noise(value: Tensor, generator: np.random.Generator) -> Tensor:
     return torch.from_numpy(generator.standard_normal(tuple(value.shape))).to(value)
 
 
-def _derivative_error(model: PathModel, image: Tensor) -> float:
+def _derivative_error(model: PathModel, image: Tensor, step: float) -> float:
     """How far the loss's derivative along the path, half-way, is from its central difference, as a share of it."""
 
     def loss(position: float) -> tuple[Tensor, list[Tensor]]:
         weights = model.at(position)
-        return (model.restore(weights, image) - 0.3).square().sum(), [weights[name] for name in model.moving]
+        error = (model.restore(weights, image) - 0.3).square().sum(dtype=torch.float64)
+        return error, [weights[name] for name in model.moving]
 
     value, moving = loss(0.5)
     gradients = torch.autograd.grad(value, moving, allow_unused=True)
@@ -186,7 +203,7 @@ def _derivative_error(model: PathModel, image: Tensor) -> float:
         if gradient is not None
     )
     with torch.no_grad():
-        expected = (loss(0.5 + STEP)[0] - loss(0.5 - STEP)[0]).item() / (2 * STEP)
+        expected = (loss(0.5 + step)[0] - loss(0.5 - step)[0]).item() / (2 * step)
     return abs(slope - expected) / max(abs(expected), 1e-12)
 
 
@@ -220,7 +237,10 @@ def _by_spandrel(weights: Mapping[str, Tensor], *, where: str) -> tuple[nn.Modul
     if not any(value.is_floating_point() and value.ndim > 1 for value in weights.values()):
         raise InputError(f"{where} holds no floating-point weights: quantised checkpoints cannot be used")
     try:
-        found = spandrel.MAIN_REGISTRY.load({key: value.clone() for key, value in weights.items()})
+        # Loading draws initial weights and changes the state dict, and older architectures call torch in an old way.
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = spandrel.MAIN_REGISTRY.load({key: value.clone() for key, value in weights.items()})
     except spandrel.UnsupportedModelError as error:
         raise InputError(
             f"{where}: spandrel knows no network with such weights; its first: {', '.join(list(weights)[:5])}. "
@@ -230,10 +250,18 @@ def _by_spandrel(weights: Mapping[str, Tensor], *, where: str) -> tuple[nn.Modul
         raise InputError(f"{where}: spandrel cannot build the network: {error}") from error
     if not isinstance(found, spandrel.ImageModelDescriptor):
         raise InputError(f"{where} holds {found.architecture.name}, which needs more than an image")
-    network = found.model
-    for value in network.parameters():
-        value.requires_grad_(True)
-    return network, str(found.architecture.id)
+    _call_by(found.model, found._call_fn)
+    return found.model.requires_grad_(True), str(found.architecture.id)
+
+
+def _call_by(network: nn.Module, call: Callable[[Callable[[Tensor], Any], Tensor], Any]) -> None:
+    """Let a network be called as spandrel calls it: DRUNet, say, with a map of the noise beside the image."""
+    base: Any = type(network)
+
+    def forward(self: nn.Module, x: Tensor) -> Any:
+        return call(lambda image: base.forward(self, image), x)
+
+    network.__class__ = type(base.__name__, (base,), {"forward": forward})
 
 
 def import_spandrel() -> ModuleType:
