@@ -103,7 +103,7 @@ def published() -> Iterator[tuple[str, dict[str, Any], PathModel]]:
 
 def degraded(photographs: Sequence[np.ndarray], name: str, params: dict[str, Any]) -> list[tuple[Tensor, Tensor]]:
     """LR (1, 3, H, W) and HR (1, 3, sH, sW) of 8-bit images, degraded as params.yaml says of degradation ``name``."""
-    operations = parse_operations(name, params["degradations"][name])
+    operations = parse_operations(name, params["degradations"][name], scale=params["scale"])
     options = {"scale": params["scale"], "downsampling": params["downsampling"]}
     pairs = []
     for number, hr in enumerate(photographs):

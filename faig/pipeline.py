@@ -8,7 +8,7 @@ from faig.attribution.filters import Granularity
 from faig.base.compute import ComputeParams
 from faig.base.params import Name, NonNegative, Ratio, Scale, Seed, settings
 from faig.base.statistics import BootstrapParams
-from faig.data.degradation import DOWNSAMPLE, DOWNSAMPLING, parse_operations
+from faig.data.degradation import DOWNSAMPLING, clean_operations, parse_operations
 from faig.data.photographs import DatasetParams
 from faig.data.targets import CLEAN, TargetParams
 from faig.experiments.branches import BranchesParams
@@ -67,15 +67,19 @@ class PipelineParams:
         if self.downsampling not in DOWNSAMPLING:
             raise ValueError(f"downsampling = {self.downsampling!r} is not one of {', '.join(DOWNSAMPLING)}")
         for name, operations in self.degradations.items():
-            parse_operations(f"degradations.{name}", operations)
+            parse_operations(f"degradations.{name}", operations, scale=self.scale)
         if RESERVED in self.targets:
             raise ValueError(f"targets.{RESERVED}: this name is the baseline's own, choose another")
         self._check_names()
         self._check_sizes()
 
     def _check_names(self) -> None:
-        if self.degradations.get(CLEAN) != [DOWNSAMPLE]:
-            raise ValueError(f"degradations.{CLEAN} must be [{DOWNSAMPLE}] alone: the baseline is trained on it")
+        clean = clean_operations(self.scale)
+        if self.degradations.get(CLEAN) != clean:
+            listed = f"[{', '.join(clean)}] alone"
+            raise ValueError(
+                f"degradations.{CLEAN} must be {listed} at scale = {self.scale}: the baseline is trained on it"
+            )
         uses = {f"targets.{name}": target.degradations for name, target in self.targets.items()}
         uses["predict.classes"] = list(self.predict.classes)
         for key, names in uses.items():
@@ -91,7 +95,7 @@ class PipelineParams:
         for name, levels in self.severity.levels.items():
             if name in self.degradations:
                 for value in levels.values:
-                    at_level(f"degradations.{name}", self.degradations[name], levels, value)
+                    at_level(f"degradations.{name}", self.degradations[name], levels, value, scale=self.scale)
         if self.modulate.mixed not in target.degradations:
             raise ValueError(f"modulate.mixed = {self.modulate.mixed!r} is not in targets.{self.main_target}.mixture")
         if missing := {CLEAN, *target.attribute} - set(self.predict.classes):

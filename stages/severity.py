@@ -22,7 +22,7 @@ from stages.shared.outputs import write_parquet
 def main(hr: Path, baseline: Path, network: Path, scores: Path, output: Path) -> None:
     """Measure the response over the severity of each degradation."""
     params, kinds = load_params("severity", SeverityParams), load_params("degradations", dict)
-    options = {"scale": load_params("scale", Scale), "downsampling": load_params("downsampling", str)}
+    scale, downsampling = load_params("scale", Scale), load_params("downsampling", str)
     seed = load_params("seed", Seed)
     model = read_model(baseline, network)
     found = read_found(scores, model)
@@ -31,10 +31,10 @@ def main(hr: Path, baseline: Path, network: Path, scores: Path, output: Path) ->
     points = [(name, value) for name, levels in params.levels.items() if name in found for value in levels.values]
     rows: list[dict[str, Any]] = []
     for name, value in track(points, "severity"):
-        operations = at_level(f"degradations.{name}", kinds[name], params.levels[name], value)
+        operations = at_level(f"degradations.{name}", kinds[name], params.levels[name], value, scale=scale)
         level = {"degradation": name, "value": value, "trained": trained_level(kinds[name], params.levels[name])}
         for image, pixels in photographs.items():
-            lr = degraded(pixels, image, name, operations, **options, seed=seed)
+            lr = degraded(pixels, image, name, operations, scale=scale, downsampling=downsampling, seed=seed)
             values = response(model, masked, [to_tensor(lr)])
             own = {**level, "image": image, "detail": values["detail"][0]}
             rows += [own | {"filters": filters, "response": values[filters][0]} for filters in found]

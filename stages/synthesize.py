@@ -19,8 +19,9 @@ from stages.shared.cli import path_option, stage
 @path_option("output", "folder to write, with train and test in it")
 def main(degradation: str, hr: Path, output: Path) -> None:
     """Degrade every HR image; the result of each depends on its own name alone."""
-    operations = parse_operations(f"degradations.{degradation}", load_params(f"degradations.{degradation}", Any))
     scale, seed = load_params("scale", Scale), load_params("seed", Seed)
+    listed = load_params(f"degradations.{degradation}", Any)
+    operations = parse_operations(f"degradations.{degradation}", listed, scale=scale)
     kernel = load_params("downsampling", str)
     workers = load_params("compute.workers", Count | None)
 

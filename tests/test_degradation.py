@@ -19,6 +19,7 @@ from faig.data.degradation import (
     MotionBlur,
     PoissonNoise,
     bicubic_taps,
+    clean_operations,
     convolve,
     degrade,
     downsample,
@@ -50,6 +51,12 @@ def rng() -> np.random.Generator:
 
 def flat(level: float, side: int = 128) -> np.ndarray:
     return np.full((side, side, 3), level)
+
+
+def lr_of(operations: list[Any], scale: int, image: np.ndarray = EXTREMES) -> np.ndarray:
+    """LR of an image under operations as params.yaml lists them."""
+    parsed = parse_operations("degradations.new", operations, scale=scale)
+    return degrade(image, parsed, scale=scale, downsampling="bicubic", generator=rng())
 
 
 # Downsampling against slow second implementations
@@ -350,19 +357,19 @@ def test_every_operation_has_settings_here():
     assert set(SLOW) == set(DOWNSAMPLING)
 
 
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("scale", [1, *SCALES])
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_every_operation_gives_an_8_bit_lr_image_fixed_by_the_generator(name: str, scale: int):
-    for order in ([{name: SETTINGS[name]}, DOWNSAMPLE], [DOWNSAMPLE, {name: SETTINGS[name]}]):
-        operations, before = parse_operations("degradations.new", order), EXTREMES.copy()
-        one, two = (
-            degrade(EXTREMES, operations, scale=scale, downsampling="bicubic", generator=rng()) for _ in range(2)
-        )
+    clean, listed = clean_operations(scale), {name: SETTINGS[name]}
+    undegraded = lr_of(clean, scale)
+    for order in ([listed, *clean], [*clean, listed]):
+        before = EXTREMES.copy()
+        one, two = lr_of(order, scale), lr_of(order, scale)
         assert one.shape == (24 // scale, 36 // scale, 3)
         assert one.dtype == np.uint8
         np.testing.assert_array_equal(one, two)
         np.testing.assert_array_equal(EXTREMES, before)  # the input is left alone
-        assert (one != downsample(EXTREMES, scale, "bicubic")).any()
+        assert (one != undegraded).any()
 
 
 @pytest.mark.parametrize(
@@ -414,7 +421,8 @@ def test_the_generator_depends_on_seed_degradation_and_name_alone():
 
 
 def test_operations_are_parsed_in_their_order():
-    parsed = parse_operations("degradations.new", [{name: SETTINGS[name]} for name in OPERATIONS] + [DOWNSAMPLE])
+    listed = [*({name: SETTINGS[name]} for name in OPERATIONS), DOWNSAMPLE]
+    parsed = parse_operations("degradations.new", listed, scale=2)
     assert [type(item) for item in parsed[:-1]] == list(OPERATIONS.values())
     assert parsed[-1] == DOWNSAMPLE
     assert parsed[0] == GaussianBlur(kernel_size=9, sigma=1.5)
@@ -422,19 +430,33 @@ def test_operations_are_parsed_in_their_order():
 
 def test_what_is_no_list_is_refused():
     with pytest.raises(ParamsError, match=r"degradations\.new must be a list of operations"):
-        parse_operations("degradations.new", "downsample")
+        parse_operations("degradations.new", "downsample", scale=2)
 
 
 @pytest.mark.parametrize("operations", [[], [DOWNSAMPLE, DOWNSAMPLE]])
 def test_downsample_is_named_once(operations: list[object]):
     with pytest.raises(ParamsError, match=r"degradations\.new must name downsample exactly once"):
-        parse_operations("degradations.new", operations)
+        parse_operations("degradations.new", operations, scale=2)
+
+
+def test_at_scale_1_there_is_no_downsampling_and_clean_is_the_image_itself():
+    with pytest.raises(ParamsError, match=r"degradations\.new must not name downsample: at scale 1"):
+        parse_operations("degradations.new", [DOWNSAMPLE, {"jpeg": {"quality": 20}}], scale=1)
+    clean = parse_operations("degradations.clean", clean_operations(1), scale=1)
+    for kernel in DOWNSAMPLING:
+        lr = degrade(EXTREMES, clean, scale=1, downsampling=kernel, generator=rng())
+        np.testing.assert_array_equal(lr, EXTREMES)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_clean_is_downsampling_alone(scale: int):
+    assert parse_operations("degradations.clean", clean_operations(scale), scale=scale) == (DOWNSAMPLE,)
 
 
 @pytest.mark.parametrize("operation", [{"sharpen": {}}, "jpeg", None, {"a": 1, "b": 2}])
 def test_an_unknown_operation_names_its_place_and_the_known_ones(operation: object):
     with pytest.raises(ParamsError, match=r"degradations\.new\.1 .*known are downsample, .*poisson_noise, jpeg"):
-        parse_operations("degradations.new", [DOWNSAMPLE, operation])
+        parse_operations("degradations.new", [DOWNSAMPLE, operation], scale=2)
 
 
 @pytest.mark.parametrize(
@@ -454,7 +476,7 @@ def test_an_unknown_operation_names_its_place_and_the_known_ones(operation: obje
 )
 def test_settings_out_of_range_name_the_place_and_the_value(name: str, change: dict[str, Any], message: str):
     with pytest.raises(ParamsError, match=rf"^params\.yaml: degradations\.new\.1\.{name}.*{message}"):
-        parse_operations("degradations.new", [DOWNSAMPLE, {name: SETTINGS[name] | change}])
+        parse_operations("degradations.new", [DOWNSAMPLE, {name: SETTINGS[name] | change}], scale=2)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -462,6 +484,6 @@ def test_no_setting_has_a_default(name: str):
     for setting in SETTINGS[name]:
         fewer = {key: value for key, value in SETTINGS[name].items() if key != setting}
         with pytest.raises(ParamsError, match=rf"degradations\.new\.1\.{name}\.{setting} is missing"):
-            parse_operations("degradations.new", [DOWNSAMPLE, {name: fewer}])
+            parse_operations("degradations.new", [DOWNSAMPLE, {name: fewer}], scale=2)
     with pytest.raises(ParamsError, match=name):
-        parse_operations("degradations.new", [DOWNSAMPLE, {name: None}])
+        parse_operations("degradations.new", [DOWNSAMPLE, {name: None}], scale=2)

@@ -34,14 +34,14 @@ def test_the_authors_networks_have_the_authors_number_of_filters(name, width, de
     assert FilterIndex.of(network).num_filters == expected
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
 @pytest.mark.parametrize("name", list(NETWORKS))
 def test_output_is_scale_times_the_input(name, scale):
     network = build_network(spec(name, scale=scale))
     assert network(torch.rand(2, 3, 5, 7)).shape == (2, 3, 5 * scale, 7 * scale)
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
 def test_srresnet_without_its_last_layer_is_bilinear_upsampling(scale):
     network = build_network(spec(scale=scale))
     for value in network.last.parameters():  # pyright: ignore

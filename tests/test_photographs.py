@@ -407,12 +407,23 @@ def test_synthesize_degrades_every_image_under_its_name(run: Run):
     assert list(bytes_of("data/lr/noise")) == list(bytes_of("data/hr"))
     lr = degrade(
         read_image(Path("data/hr/train/b.png")),
-        parse_operations("noise", OPERATIONS["noise"]),
+        parse_operations("noise", OPERATIONS["noise"], scale=2),
         scale=2,
         downsampling="bicubic",
         generator=image_generator(3, "noise", "b"),
     )
     np.testing.assert_array_equal(read_image(Path("data/lr/noise/train/b.png")), lr)
+
+
+def test_at_scale_1_photographs_stay_whole_and_lr_is_as_large_as_hr(run: Run):
+    save(Path("test/d.png"), photograph(3, (35, 43)))
+    unscaled = {"scale": 1, "degradations": {"clean": [], "noise": [{"gaussian_noise": {"sigma": 0.1}}]}}
+    assert run_prepare(run, **unscaled).exit_code == 0
+    np.testing.assert_array_equal(read_image(Path("data/hr/test/d.png")), photograph(3, (35, 43)))
+    for degradation in ("clean", "noise"):
+        assert run_synthesize(run, f"data/lr/{degradation}", degradation, **unscaled).exit_code == 0
+    assert bytes_of("data/lr/clean").items() <= bytes_of("data/hr").items()
+    assert read_image(Path("data/lr/noise/test/d.png")).shape == (35, 43, 3)
 
 
 def test_neither_the_workers_nor_other_images_change_a_byte(run: Run):
@@ -444,7 +455,8 @@ def test_seed_degradation_and_kernel_change_the_result(run: Run):
         ({"degradation": "fog"}, r"degradations\.fog is missing"),
         ({"downsampling": "lanczos"}, "'lanczos' is not one of bicubic, bilinear, area"),
         ({"workers": 0}, r"compute\.workers = 0"),
-        ({"scale": 1}, "scale = 1"),
+        ({"scale": 5}, "scale = 5"),
+        ({"scale": 1}, "must not name downsample"),
         ({"degradations": {"noise": ["downsample", {"gaussian_noise": {"sigma": -1}}]}}, "sigma = -1"),
         ({"degradations": {"noise": []}}, "must name downsample exactly once"),
     ],

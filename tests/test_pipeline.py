@@ -389,6 +389,24 @@ def test_a_degradation_downsamples_exactly_once():
         assert message == "params.yaml: degradations.blur must name downsample exactly once"
 
 
+UNSCALED = {
+    name: [operation for operation in operations if operation != "downsample"]
+    for name, operations in COMMITTED["degradations"].items()
+}
+
+
+def test_at_scale_1_nothing_downsamples_and_clean_is_empty():
+    validate("", COMMITTED | {"scale": 1, "degradations": UNSCALED}, PipelineParams, source="params.yaml")
+    assert error_of(scale=1) == (
+        "params.yaml: degradations.clean must not name downsample: at scale 1, LR is as large as HR"
+    )
+    noisy = {**UNSCALED, "clean": UNSCALED["noise"]}
+    assert "degradations.clean must be [] alone at scale = 1" in error_of(scale=1, degradations=noisy)
+    assert "degradations.clean must be [downsample] alone at scale = 2" in error_of(
+        degradations__clean=COMMITTED["degradations"]["noise"]
+    )
+
+
 def test_the_levels_of_severity_must_be_those_of_a_degradation():
     blur = {"operation": "gaussian_blur", "key": "sigma", "values": [1, 2, 3, 4, 5, 6]}
     assert "degradations.noise has no operation gaussian_blur" in error_of(severity__levels={"noise": blur})

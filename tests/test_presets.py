@@ -125,6 +125,15 @@ def test_scalars_lists_and_mappings_are_replaced_where_they_stand():
     assert overlay(params, changes) == wanted
 
 
+@pytest.mark.parametrize("operations", ["\n    - downsample", " [downsample]"])
+def test_an_empty_list_takes_the_place_of_another_and_back(operations: str):
+    """As clean does at scale 1."""
+    params = f"a:\n  clean:{operations}\n  b: 1\n"
+    emptied = overlay(params, "a: {clean: []}")
+    assert emptied == "a:\n  clean: []\n  b: 1\n"
+    assert load(overlay(emptied, "a: {clean: [downsample]}")) == load(params)
+
+
 def test_what_a_preset_adds_goes_into_its_mapping():
     """First in a mapping in lines of its own, whose last entry carries the comment in front of the next one."""
     params = "a:\n  b: {c: 1} # one\n# end\nd: 2\n"

@@ -42,7 +42,7 @@ def inputs(params: Json) -> dict[str, np.ndarray]:
         [(name, hr)] = tiles(Path(file).stem, photograph, TileParams(size=SIZE, per_photograph=1)).items()
         found["hr"].append(hr)
         for degradation in DEGRADATIONS:
-            operations = parse_operations(degradation, params["degradations"][degradation])
+            operations = parse_operations(degradation, params["degradations"][degradation], scale=params["scale"])
             generator = image_generator(params["seed"], degradation, name)
             settings = {"scale": params["scale"], "downsampling": params["downsampling"]}
             found[degradation].append(degrade(hr, operations, **settings, generator=generator))

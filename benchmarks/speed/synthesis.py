@@ -43,7 +43,7 @@ def main(images: int, repeats: int) -> None:
             write_png(path, to_image(photograph(HEIGHT, WIDTH, number)))
         pixels = images * HEIGHT * WIDTH / 1e6
         for degradation, listed in degradations.items():
-            operations = parse_operations(degradation, listed)
+            operations = parse_operations(degradation, listed, scale=2)
 
             def synthesize(kind: str, path: Path, degradation: str = degradation, operations: Any = operations) -> None:
                 generator = image_generator(0, degradation, path.stem)

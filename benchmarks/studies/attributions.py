@@ -118,7 +118,7 @@ def patch_sources(folder: Path, params: Json) -> list[Pair]:
     """Photographs to train on, under every degradation of the mixture."""
     found = []
     for degradation in params["targets"]["blind"]["mixture"]:
-        operations = parse_operations(degradation, params["degradations"][degradation])
+        operations = parse_operations(degradation, params["degradations"][degradation], scale=params["scale"])
         for number, hr in enumerate(photographs(folder, NUM_PATCH_SOURCES, 256)):
             options = {"scale": params["scale"], "downsampling": params["downsampling"]}
             generator = image_generator(0, degradation, str(number))

@@ -66,7 +66,7 @@ def pairs(photographs: dict[str, np.ndarray], params: Json) -> list[Pair]:
     """Every photograph (H, W, 3) under every degradation of params."""
     found = []
     for degradation, operations in sorted(params["degradations"].items()):
-        parsed = parse_operations(degradation, operations)
+        parsed = parse_operations(degradation, operations, scale=params["scale"])
         options = {"scale": params["scale"], "downsampling": params["downsampling"]}
         for name, hr in sorted(photographs.items()):
             generator = image_generator(params["seed"], degradation, name)

@@ -37,8 +37,8 @@ Ratio = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Scale = Annotated[int, Field(ge=2, le=4)]
-"""Upscaling factor: 2, 3 or 4."""
+Scale = Annotated[int, Field(ge=1, le=4)]
+"""Upscaling factor: 2, 3 or 4; or 1: LR is as large as HR, and networks restore without upscaling."""
 
 
 def require_unique(names: Sequence[T]) -> Sequence[T]:

@@ -1,4 +1,4 @@
-"""HR -> LR: operations in order, one of them the downsampling, and 8-bit rounding at the end.
+"""HR -> LR: operations in order, one of them the downsampling unless the scale is 1, and 8-bit rounding at the end.
 
 Operations take and return float64 RGB images (H, W, 3), nominally in [0, 1], and a generator. ``downsample`` works on
 8-bit images as MATLAB's imresize does, so the image is rounded before it.
@@ -132,15 +132,23 @@ OPERATIONS: dict[str, type[Operation]] = {
 }
 
 
-def parse_operations(key: str, operations: object) -> tuple[Operation | Literal["downsample"], ...]:
+def clean_operations(scale: int) -> list[str]:
+    """What the degradation ``clean`` must be in params.yaml: downsampling alone, at scale 1 nothing."""
+    return [DOWNSAMPLE] if scale > 1 else []
+
+
+def parse_operations(key: str, operations: object, *, scale: int) -> tuple[Operation | Literal["downsample"], ...]:
     """Parse the list of operations under ``key`` of params.yaml, each ``downsample`` or ``{name: {setting: value}}``.
 
     Raises:
-        ParamsError: names the key and the place in the list.
+        ParamsError: names the key and the place in the list; ``downsample`` must be there once, at scale 1 never.
     """
     if not isinstance(operations, Sequence) or isinstance(operations, str):
         raise ParamsError(f"params.yaml: {key} must be a list of operations, not {operations!r}")
-    if list(operations).count(DOWNSAMPLE) != 1:
+    count = list(operations).count(DOWNSAMPLE)
+    if scale == 1 and count:
+        raise ParamsError(f"params.yaml: {key} must not name {DOWNSAMPLE}: at scale 1, LR is as large as HR")
+    if scale > 1 and count != 1:
         raise ParamsError(f"params.yaml: {key} must name {DOWNSAMPLE} exactly once")
     return tuple(
         DOWNSAMPLE if item == DOWNSAMPLE else _parse_operation(f"{key}.{place}", item)

@@ -37,7 +37,7 @@ class SeverityParams:
     levels: Annotated[dict[Name, LevelsParams], Field(min_length=1)]
 
 
-def at_level(key: str, operations: Sequence[Any], levels: LevelsParams, value: float) -> list[Any]:
+def at_level(key: str, operations: Sequence[Any], levels: LevelsParams, value: float, *, scale: int) -> list[Any]:
     """The operations of params.yaml's degradation ``key`` with one of their values replaced.
 
     Raises:
@@ -51,7 +51,7 @@ def at_level(key: str, operations: Sequence[Any], levels: LevelsParams, value: f
         changed.append(operation)
     if not found:
         raise InputError(f"{key} has no operation {levels.operation} with {levels.key}: see severity.levels")
-    parse_operations(key, changed)
+    parse_operations(key, changed, scale=scale)
     return changed
 
 
@@ -70,4 +70,5 @@ def degraded(
 ) -> np.ndarray:
     """LR (H, W, 3) of an 8-bit HR image; its noise is the same at all levels but for the level."""
     generator = image_generator(seed, key, name)
-    return degrade(hr, parse_operations(key, operations), scale=scale, downsampling=downsampling, generator=generator)
+    parsed = parse_operations(key, operations, scale=scale)
+    return degrade(hr, parsed, scale=scale, downsampling=downsampling, generator=generator)

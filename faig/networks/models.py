@@ -44,8 +44,8 @@ class NetworkSpec:
 
 
 def upsampling(width: int, scale: int) -> list[nn.Module]:
-    """Convolution and pixel shuffle, one step for scales 2 and 3, two steps for 4: (N, C, H, W) -> (N, C, sH, sW)."""
-    steps = {2: [2], 3: [3], 4: [2, 2]}[scale]
+    """Convolution and pixel shuffle, (N, C, H, W) -> (N, C, sH, sW): no step at scale 1, one at 2 and 3, two at 4."""
+    steps = {1: [], 2: [2], 3: [3], 4: [2, 2]}[scale]
     layers: list[nn.Module] = []
     for step in steps:
         layers += [nn.Conv2d(width, step**2 * width, 3, padding=1), nn.PixelShuffle(step), nn.LeakyReLU(LEAK)]
