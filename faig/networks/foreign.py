@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -30,9 +31,11 @@ SPANDREL = "spandrel"
 INSTALL = "python -m pip install 'spandrel>=0.4.1,<0.5'"
 FACTORY = r"[A-Za-z0-9_][A-Za-z0-9_./-]*\.py:[A-Za-z_][A-Za-z0-9_]*"
 """What names a factory: a file and a function in it."""
-STEPS: dict[Literal["fp64", "fp32"], float] = {"fp64": 1e-3, "fp32": 0.1}
+STEPS: dict[Literal["fp64", "fp32"], float] = {"fp64": 1e-3, "fp32": 0.02}
 """How far along the path, of length 1, the difference is taken that a derivative is compared with. The second is for
 networks that cannot compute in fp64, because they make numbers of fp32 themselves."""
+PROBE = 40
+"""Pixels a side of the image that they are compared on."""
 TOLERANCE = 0.05
 """Largest difference of the two, and of outputs in evaluation and training mode, as a share of their size."""
 
@@ -147,7 +150,7 @@ def needs_training_mode(network: nn.Module, frame: Frame) -> bool:
         for name, value in weights.items()
     }
     framed = frame.attach(copy.deepcopy(network))
-    image = torch.from_numpy(generator.random((1, 3, 32, 32)))
+    image = torch.from_numpy(generator.random((1, 3, PROBE, PROBE)))
     problems, outputs = {}, []
     for training in (False, True):
         try:
@@ -254,14 +257,26 @@ def _by_spandrel(weights: Mapping[str, Tensor], *, where: str) -> tuple[nn.Modul
     return found.model.requires_grad_(True), str(found.architecture.id)
 
 
-def _call_by(network: nn.Module, call: Callable[[Callable[[Tensor], Any], Tensor], Any]) -> None:
+def _call_by(network: nn.Module, call: Callable[[Any, Tensor], Any]) -> None:
     """Let a network be called as spandrel calls it: DRUNet, say, with a map of the noise beside the image."""
     base: Any = type(network)
+    network.__class__ = type(
+        base.__name__, (base,), {"forward": lambda self, x: call(_AsDefined(self, base.forward), x)}
+    )
 
-    def forward(self: nn.Module, x: Tensor) -> Any:
-        return call(lambda image: base.forward(self, image), x)
 
-    network.__class__ = type(base.__name__, (base,), {"forward": forward})
+@dataclass(frozen=True)
+class _AsDefined:
+    """A network, called by its class's own ``forward``."""
+
+    network: nn.Module
+    forward: Callable[[nn.Module, Tensor], Any]
+
+    def __call__(self, x: Tensor) -> Any:
+        return self.forward(self.network, x)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.network, name)
 
 
 def import_spandrel() -> ModuleType:
