@@ -12,21 +12,22 @@ from faig.data.degradation import (
     DOWNSAMPLE,
     DOWNSAMPLING,
     OPERATIONS,
+    Shuffle,
+    bicubic_taps,
+    clean_operations,
+    degrade,
+    downsample,
+    image_generator,
+    parse_operations,
+)
+from faig.data.kernels import convolve, gaussian_kernel, motion_kernel
+from faig.data.operations import (
     AnisotropicGaussianBlur,
     GaussianBlur,
     GaussianNoise,
     Jpeg,
     MotionBlur,
     PoissonNoise,
-    bicubic_taps,
-    clean_operations,
-    convolve,
-    degrade,
-    downsample,
-    gaussian_kernel,
-    image_generator,
-    motion_kernel,
-    parse_operations,
     to_8bit,
 )
 
@@ -41,6 +42,33 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "gaussian_noise": {"sigma": 0.1},
     "poisson_noise": {"peak": 30},
     "jpeg": {"quality": 20},
+    "sinc": {"kernel_size": 9, "cutoff": 0.4},
+    "resize": {"factor": 0.4, "interpolation": "area"},
+    "random_blur": {
+        "probability": 1,
+        "kinds": {"anisotropic": 0.5, "plateau_isotropic": 0.25, "sinc": 0.25},
+        "kernel_size": [7, 9],
+        "sigma": [1, 2],
+        "generalized_shape": [0.5, 4],
+        "plateau_shape": [1, 2],
+        "cutoff": [0.2, 0.5],
+    },
+    "random_sinc": {"probability": 1, "kernel_size": [7, 9], "cutoff": [0.3, 0.5]},
+    "random_resize": {
+        "of": "image",
+        "kinds": {"up": 0, "down": 1},
+        "up": [1, 1.5],
+        "down": [0.2, 0.5],
+        "interpolations": ["area", "bilinear"],
+    },
+    "random_noise": {
+        "probability": 1,
+        "kinds": {"gaussian": 0.5, "poisson": 0.5},
+        "gray": 0.4,
+        "sigma": [0.05, 0.1],
+        "poisson_scale": [1, 3],
+    },
+    "random_jpeg": {"probability": 1, "quality": [20, 60]},
 }
 """Valid settings of every operation; a new operation is tested by being listed here."""
 
@@ -428,6 +456,23 @@ def test_operations_are_parsed_in_their_order():
     assert parsed[0] == GaussianBlur(kernel_size=9, sigma=1.5)
 
 
+def test_groups_are_parsed_as_lists_are():
+    def parse(groups: object) -> tuple[Any, ...]:
+        return parse_operations("degradations.new", [{"shuffle": groups}], scale=2)
+
+    jpeg = {"jpeg": {"quality": 20}}
+    assert parse([[DOWNSAMPLE], [jpeg]]) == (Shuffle(((DOWNSAMPLE,), (Jpeg(quality=20),))),)
+    for groups, message in (
+        ([[DOWNSAMPLE]], r"degradations\.new\.0\.shuffle must be two lists of operations or more"),
+        ([[DOWNSAMPLE], jpeg], r"degradations\.new\.0\.shuffle\.1 must be a list of operations"),
+        ([[DOWNSAMPLE], [jpeg, "blur"]], r"degradations\.new\.0\.shuffle\.1\.1 = 'blur'"),
+        ([[DOWNSAMPLE], [DOWNSAMPLE]], r"degradations\.new must name downsample exactly once"),
+        ([[jpeg], [jpeg]], r"degradations\.new must name downsample exactly once"),
+    ):
+        with pytest.raises(ParamsError, match=message):
+            parse(groups)
+
+
 def test_what_is_no_list_is_refused():
     with pytest.raises(ParamsError, match=r"degradations\.new must be a list of operations"):
         parse_operations("degradations.new", "downsample", scale=2)
@@ -455,7 +500,7 @@ def test_clean_is_downsampling_alone(scale: int):
 
 @pytest.mark.parametrize("operation", [{"sharpen": {}}, "jpeg", None, {"a": 1, "b": 2}])
 def test_an_unknown_operation_names_its_place_and_the_known_ones(operation: object):
-    with pytest.raises(ParamsError, match=r"degradations\.new\.1 .*known are downsample, .*poisson_noise, jpeg"):
+    with pytest.raises(ParamsError, match=r"degradations\.new\.1 .*known are downsample, shuffle, .*random_jpeg$"):
         parse_operations("degradations.new", [DOWNSAMPLE, operation], scale=2)
 
 
@@ -472,6 +517,24 @@ def test_an_unknown_operation_names_its_place_and_the_known_ones(operation: obje
         ("gaussian_noise", {"sigma": float("inf")}, "sigma = inf"),
         ("poisson_noise", {"peak": 0}, "peak = 0"),
         ("jpeg", {"quality": 101}, "quality = 101"),
+        ("sinc", {"cutoff": 1.1}, r"cutoff = 1\.1"),
+        ("resize", {"factor": 4.5}, r"factor = 4\.5"),
+        ("resize", {"interpolation": "nearest"}, "interpolation = 'nearest'"),
+        ("random_blur", {"kinds": {"sinc": 0.9}}, r"\.kinds: the probabilities of sinc add up to 0\.9, not to 1"),
+        ("random_blur", {"kinds": {}}, r"\.kinds: the probabilities of nothing add up to 0, not to 1"),
+        ("random_blur", {"kinds": {"box": 1.0}}, r"kinds\.box = 'box'"),
+        ("random_blur", {"kernel_size": [7, 8]}, r"kernel_size\.1: kernel_size = 8 must be odd"),
+        ("random_blur", {"sigma": [3.0, 0.2]}, r"\.sigma: \[3\.0, 0\.2\] is an empty range"),
+        ("random_blur", {"sigma": [3.0]}, r"sigma\.1 is missing"),
+        ("random_blur", {"probability": 1.5}, r"probability = 1\.5"),
+        ("random_sinc", {"cutoff": [0.0, 1.0]}, r"cutoff\.0 = 0\.0"),
+        ("random_resize", {"up": [0.9, 1.5]}, r"up\.0 = 0\.9"),
+        ("random_resize", {"down": [0.1, 1.1]}, r"down\.1 = 1\.1"),
+        ("random_resize", {"of": "hr"}, "of = 'hr'"),
+        ("random_resize", {"interpolations": []}, r"interpolations = \[\]"),
+        ("random_noise", {"kinds": {"gaussian": 0.5, "poisson": 0.6}}, r"add up to 1\.1, not to 1"),
+        ("random_noise", {"poisson_scale": [3, 1]}, r"poisson_scale: \[3\.0, 1\.0\] is an empty range"),
+        ("random_jpeg", {"quality": [95, 30]}, r"quality: \[95, 30\] is an empty range"),
     ],
 )
 def test_settings_out_of_range_name_the_place_and_the_value(name: str, change: dict[str, Any], message: str):

@@ -1,135 +1,72 @@
 """HR -> LR: operations in order, one of them the downsampling unless the scale is 1, and 8-bit rounding at the end.
 
-Operations take and return float64 RGB images (H, W, 3), nominally in [0, 1], and a generator. ``downsample`` works on
-8-bit images as MATLAB's imresize does, so the image is rounded before it.
+Operations (:mod:`faig.data.operations`, :mod:`faig.data.random_operations`) take and return float64 RGB images
+(H, W, 3), nominally in [0, 1], and a generator. ``downsample`` works on 8-bit images as MATLAB's imresize does, so the
+image is rounded before it.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field
 
 from faig.base.errors import InputError
-from faig.base.params import NonNegative, ParamsError, settings, validate
+from faig.base.params import ParamsError, validate
 from faig.base.seeds import derive_seed
+from faig.data.kernels import Pixels
+from faig.data.operations import (
+    AnisotropicGaussianBlur,
+    GaussianBlur,
+    GaussianNoise,
+    Interpolation,
+    Jpeg,
+    MotionBlur,
+    Operation,
+    PoissonNoise,
+    Resize,
+    Resizing,
+    Sinc,
+    Size,
+    resample,
+    to_8bit,
+)
+from faig.data.random_operations import RandomBlur, RandomJpeg, RandomNoise, RandomResize, RandomSinc
 
-Pixels = NDArray[np.float64]
-"""Floating-point values of an image (H, W, 3) or of a kernel."""
-
-
-def _require_odd(kernel_size: int) -> int:
-    if kernel_size % 2 == 0:
-        raise ValueError(f"kernel_size = {kernel_size} must be odd: an even kernel has no centre")
-    return kernel_size
-
-
-KernelSize = Annotated[int, Field(ge=1, le=255), AfterValidator(_require_odd)]
-Angle = Annotated[float, Field(ge=-360, le=360)]
-"""Degrees, counter-clockwise from the x axis."""
 DOWNSAMPLE = "downsample"
+SHUFFLE = "shuffle"
+MAX_GROWTH = 4
+"""How many times as long as the HR image's the sides of an image may become on its way: memory."""
 
-
-class Operation(Protocol):
-    """One step of a degradation: settings that can be called with an image."""
-
-    def __call__(self, image: Pixels, generator: np.random.Generator) -> Pixels:
-        """Degrade an image (H, W, 3); the result has the same shape and is not clipped."""
-        ...
-
-
-@settings
-class GaussianBlur:
-    """Isotropic Gaussian of ``sigma`` HR pixels, cut off at ``kernel_size``; sigma 0 changes nothing."""
-
-    kernel_size: KernelSize
-    sigma: NonNegative
-
-    def __call__(self, image: Pixels, generator: np.random.Generator) -> Pixels:
-        """Blur, borders mirrored."""
-        return convolve(image, gaussian_kernel(self.kernel_size, self.sigma, self.sigma, 0.0))
-
-
-@settings
-class AnisotropicGaussianBlur:
-    """Gaussian of ``sigma_x`` along ``angle`` and ``sigma_y`` across it, in HR pixels."""
-
-    kernel_size: KernelSize
-    sigma_x: NonNegative
-    sigma_y: NonNegative
-    angle: Angle
-
-    def __call__(self, image: Pixels, generator: np.random.Generator) -> Pixels:
-        """Blur, borders mirrored."""
-        return convolve(image, gaussian_kernel(self.kernel_size, self.sigma_x, self.sigma_y, self.angle))
-
-
-@settings
-class MotionBlur:
-    """Mean along a straight line of ``length`` HR pixels at ``angle``; length 0 changes nothing."""
-
-    kernel_size: KernelSize
-    length: NonNegative
-    angle: Angle
-
-    def __post_init__(self) -> None:
-        if self.length > self.kernel_size - 1:
-            raise ValueError(f"length = {self.length} must be at most kernel_size - 1 = {self.kernel_size - 1}")
-
-    def __call__(self, image: Pixels, generator: np.random.Generator) -> Pixels:
-        """Blur, borders mirrored."""
-        return convolve(image, motion_kernel(self.kernel_size, self.length, self.angle))
-
-
-@settings
-class GaussianNoise:
-    """Additive, independent per pixel and channel, of standard deviation ``sigma`` (range 0 to 1)."""
-
-    sigma: NonNegative
-
-    def __call__(self, image: Pixels, generator: np.random.Generator) -> Pixels:
-        """Add noise."""
-        return image + self.sigma * generator.standard_normal(image.shape)
-
-
-@settings
-class PoissonNoise:
-    """Photon noise: white is ``peak`` photons on average, so the variance is the value divided by ``peak``."""
-
-    peak: Annotated[float, Field(gt=0, le=1e9)]  # far beyond what 8 bits show, and NumPy's counts end at 9e18
-
-    def __call__(self, image: Pixels, generator: np.random.Generator) -> Pixels:
-        """Replace each value by a photon count over ``peak``."""
-        return generator.poisson(np.clip(image, 0, None) * self.peak) / self.peak
-
-
-@settings
-class Jpeg:
-    """JPEG compression at ``quality`` 1 to 100, chroma at half resolution (4:2:0), of the 8-bit image."""
-
-    quality: Annotated[int, Field(ge=1, le=100)]
-
-    def __call__(self, image: Pixels, generator: np.random.Generator) -> Pixels:
-        """Encode and decode."""
-        options = [cv2.IMWRITE_JPEG_QUALITY, self.quality]
-        encoded = cv2.imencode(".jpg", np.ascontiguousarray(to_8bit(image)[:, :, ::-1]), options)[1]
-        decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
-        if decoded is None:
-            raise ValueError("OpenCV could not decode its own JPEG")
-        return decoded[:, :, ::-1] / 255
-
-
-OPERATIONS: dict[str, type[Operation]] = {
+OPERATIONS: dict[str, type[Operation] | type[Resizing]] = {
     "gaussian_blur": GaussianBlur,
     "anisotropic_gaussian_blur": AnisotropicGaussianBlur,
     "motion_blur": MotionBlur,
     "gaussian_noise": GaussianNoise,
     "poisson_noise": PoissonNoise,
     "jpeg": Jpeg,
+    "sinc": Sinc,
+    "resize": Resize,
+    "random_blur": RandomBlur,
+    "random_sinc": RandomSinc,
+    "random_resize": RandomResize,
+    "random_noise": RandomNoise,
+    "random_jpeg": RandomJpeg,
 }
+
+
+@dataclass(frozen=True)
+class Shuffle:
+    """Groups of steps, the groups in an order that is drawn anew for each image."""
+
+    groups: tuple[tuple["Step", ...], ...]
+
+
+Step = Operation | Resizing | Shuffle | Literal["downsample"]
+"""One entry of a degradation's list."""
 
 
 def clean_operations(scale: int) -> list[str]:
@@ -137,38 +74,54 @@ def clean_operations(scale: int) -> list[str]:
     return [DOWNSAMPLE] if scale > 1 else []
 
 
-def parse_operations(key: str, operations: object, *, scale: int) -> tuple[Operation | Literal["downsample"], ...]:
-    """Parse the list of operations under ``key`` of params.yaml, each ``downsample`` or ``{name: {setting: value}}``.
+def parse_operations(key: str, operations: object, *, scale: int) -> tuple[Step, ...]:
+    """Parse the list of operations under ``key`` of params.yaml.
+
+    Each is ``downsample``, ``{name: {setting: value}}`` or ``{shuffle: [list, list]}`` of such lists.
 
     Raises:
         ParamsError: names the key and the place in the list; ``downsample`` must be there once, at scale 1 never.
     """
-    if not isinstance(operations, Sequence) or isinstance(operations, str):
-        raise ParamsError(f"params.yaml: {key} must be a list of operations, not {operations!r}")
-    count = list(operations).count(DOWNSAMPLE)
+    steps = _parse_steps(key, operations)
+    count = _count_downsamples(steps)
     if scale == 1 and count:
         raise ParamsError(f"params.yaml: {key} must not name {DOWNSAMPLE}: at scale 1, LR is as large as HR")
     if scale > 1 and count != 1:
         raise ParamsError(f"params.yaml: {key} must name {DOWNSAMPLE} exactly once")
+    return steps
+
+
+def _parse_steps(key: str, operations: object) -> tuple[Step, ...]:
+    if not isinstance(operations, Sequence) or isinstance(operations, str):
+        raise ParamsError(f"params.yaml: {key} must be a list of operations, not {operations!r}")
     return tuple(
-        DOWNSAMPLE if item == DOWNSAMPLE else _parse_operation(f"{key}.{place}", item)
+        DOWNSAMPLE if item == DOWNSAMPLE else _parse_step(f"{key}.{place}", item)
         for place, item in enumerate(operations)
     )
 
 
-def _parse_operation(key: str, item: Any) -> Operation:
-    known = ", ".join([DOWNSAMPLE, *OPERATIONS])
+def _parse_step(key: str, item: Any) -> Step:
+    known = ", ".join([DOWNSAMPLE, SHUFFLE, *OPERATIONS])
     if not isinstance(item, dict) or len(item) != 1:
         raise ParamsError(f"params.yaml: {key} = {item!r} must be one operation with its settings; known are {known}")
     [(name, values)] = item.items()
+    if name == SHUFFLE:
+        if not isinstance(values, list) or len(values) < 2:
+            raise ParamsError(f"params.yaml: {key}.{name} must be two lists of operations or more, not {values!r}")
+        return Shuffle(tuple(_parse_steps(f"{key}.{name}.{place}", group) for place, group in enumerate(values)))
     if name not in OPERATIONS:
         raise ParamsError(f"params.yaml: {key} names the unknown operation {name!r}; known are {known}")
     return validate(f"{key}.{name}", values, OPERATIONS[name], source="params.yaml")
 
 
+def _count_downsamples(steps: Sequence[Step]) -> int:
+    nested = (_count_downsamples(group) for step in steps if isinstance(step, Shuffle) for group in step.groups)
+    return list(steps).count(DOWNSAMPLE) + sum(nested)
+
+
 def degrade(
     image: np.ndarray,
-    operations: Sequence[Operation | Literal["downsample"]],
+    operations: Sequence[Step],
     *,
     scale: int,
     downsampling: str,
@@ -176,70 +129,64 @@ def degrade(
 ) -> np.ndarray:
     """Make the 8-bit LR image (H, W, 3) of an 8-bit HR image (sH, sW, 3): operations in order, rounded at the end.
 
+    An image that has another size than LR in the end is brought to it.
+
     Raises:
+        InputError: a step makes the image larger than :data:`MAX_GROWTH` times HR.
         ValueError: a side is no multiple of the scale.
     """
-    values = image / 255
-    for operation in operations:
-        if operation == DOWNSAMPLE:
-            values = downsample(to_8bit(values), scale, downsampling) / 255
-        else:
-            values = operation(values, generator)
-    return to_8bit(values)
+    frame = _Frame((image.shape[0], image.shape[1]), scale, downsampling, generator)
+    return to_8bit(frame.fitted(frame.run(image / 255, operations)))
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What steps need to know beside the image: its HR size, the scale, the kernel of ``downsample``, the generator."""
+
+    hr: Size
+    scale: int
+    downsampling: str
+    generator: np.random.Generator
+
+    @property
+    def lr(self) -> Size:
+        return self.hr[0] // self.scale, self.hr[1] // self.scale
+
+    def run(self, values: Pixels, steps: Sequence[Step]) -> Pixels:
+        for step in steps:
+            if isinstance(step, str):
+                values = self.downsampled(values)
+            elif isinstance(step, Shuffle):
+                for place in self.generator.permutation(len(step.groups)):
+                    values = self.run(values, step.groups[place])
+            elif isinstance(step, Resizing):
+                size = (values.shape[0], values.shape[1])
+                values = self.resized(values, *step.target(size, self.lr, self.generator))
+            else:
+                values = step(values, self.generator)
+        return values
+
+    def downsampled(self, values: Pixels) -> Pixels:
+        if values.shape[:2] == self.hr:
+            return downsample(to_8bit(values), self.scale, self.downsampling) / 255
+        return self.fitted(values)
+
+    def fitted(self, values: Pixels) -> Pixels:
+        """To the LR size: a larger image is averaged, so that nothing aliases, a smaller one interpolated."""
+        return resample(values, self.lr, "area" if values.shape[0] > self.lr[0] else "bicubic")
+
+    def resized(self, values: Pixels, size: Size, interpolation: Interpolation) -> Pixels:
+        if max(size[0] / self.hr[0], size[1] / self.hr[1]) > MAX_GROWTH:
+            raise InputError(
+                f"a degradation makes an image of {self.hr[1]} x {self.hr[0]} pixels {size[1]} x {size[0]} pixels "
+                f"large: more than {MAX_GROWTH} times is refused, so lower the factors of its resizing operations"
+            )
+        return resample(values, size, interpolation)
 
 
 def image_generator(seed: int, degradation: str, name: str) -> np.random.Generator:
     """Make the random generator of one image, which depends neither on the order of images nor on other images."""
     return np.random.default_rng(derive_seed(seed, "synthesize", degradation, name))
-
-
-def to_8bit(image: Pixels) -> np.ndarray:
-    """Turn floats in [0, 1] into uint8, clipped, halves rounded up as MATLAB does (NumPy rounds halves to even)."""
-    return np.floor(np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
-
-
-# Kernels
-
-
-def gaussian_kernel(size: int, sigma_x: float, sigma_y: float, angle: float) -> Pixels:
-    """A sampled Gaussian (size, size), sum 1: ``sigma_x`` pixels along ``angle`` degrees counter-clockwise, ``sigma_y``
-    across.
-
-    A sigma of 0 means no spread in that direction. As the Gaussian is sampled at pixel centres, one that is oblique and
-    thinner than a pixel (sigma 0 at 30 degrees) misses all pixels but the central one: it changes nothing.
-    """
-    radius = size // 2
-    y, x = np.mgrid[radius : -radius - 1 : -1, -radius : radius + 1].astype(float)  # y points up
-    turn = np.deg2rad(angle)
-    along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
-    tiny = 1e-3  # pixels: narrower than any sampling
-    # exp(-700) is near the smallest number of fp64: the limit keeps the kernel free of underflow.
-    exponent = (along / max(sigma_x, tiny)) ** 2 + (across / max(sigma_y, tiny)) ** 2
-    kernel = np.exp(-0.5 * np.minimum(exponent, 1400))
-    return kernel / kernel.sum()
-
-
-def motion_kernel(size: int, length: float, angle: float) -> Pixels:
-    """A line of ``length`` pixels through the centre of (size, size), sum 1, at ``angle`` degrees counter-clockwise."""
-    radius = size // 2
-    turn = np.deg2rad(angle)
-    # About 16 points per pixel of the line; each is shared out bilinearly between the four pixels around it. One row
-    # and one column more than needed: the last pixel, too, has a neighbour, whose weight is 0.
-    points = np.linspace(-length / 2, length / 2, max(2 * int(np.ceil(8 * length)), 1) + 1)
-    kernel = np.zeros((size + 1, size + 1))
-    for x, y in zip(radius + points * np.cos(turn), radius - points * np.sin(turn), strict=True):
-        column, row = int(np.floor(x)), int(np.floor(y))
-        right, down = x - column, y - row
-        kernel[row : row + 2, column : column + 2] += np.outer([1 - down, down], [1 - right, right])
-    kernel = kernel[:size, :size]
-    return kernel / kernel.sum()
-
-
-def convolve(image: Pixels, kernel: Pixels) -> Pixels:
-    """Convolve each channel with ``kernel`` (K, K), borders mirrored without repeating the edge pixel."""
-    # OpenCV correlates; turning the kernel by 180 degrees makes that a convolution.
-    blurred = cv2.filter2D(image, cv2.CV_64F, kernel[::-1, ::-1], borderType=cv2.BORDER_REFLECT_101)
-    return np.asarray(blurred, np.float64)
 
 
 # Downsampling
