@@ -36,7 +36,7 @@ def main(curves: Path, scores: Path, predictions: Path, plots: Path, **paths: Pa
     main_target, tiles = load_params("main_target", Name), load_params("dataset.test_tiles", dict[str, int] | None)
     seed, min_gain = derive_seed(load_params("seed", Seed), "bootstrap"), load_params("min_gain", NonNegative)
     method, ratio = load_params("method", Method), load_params("mask_ratio", Ratio)
-    layers = read_layers(scores / f"{main_target}.parquet")
+    layers, attributed = read_layers(scores / f"{main_target}.parquet"), targets[main_target].attribute
     found: dict[str, Any] = {}  # by target and degradation, the discovered filters (n,)
     results: dict[str, Any] = {"finetune": {}, "score": {}, "ratios": {}, "yardstick": {}, "mask": {}}
     for name, target in targets.items():
@@ -51,8 +51,8 @@ def main(curves: Path, scores: Path, predictions: Path, plots: Path, **paths: Pa
         layer_profile(counts, layers.sizes, layers.names, plots / f"layers/{name}.png")
         write_csv(plots / f"removed/{name}.csv", curve := curve_table(results["ratios"][name]))
         ratio_curves(curve, plots / f"ratios/{name}.png")
-    attributed = targets[main_target].attribute
-    results["mask"][main_target] = masked = effects(read_parquet(paths["masks"]), attributed, min_gain, bootstrap, seed)
+    results["finetune"][main_target] = gains(measured := read_parquet(paths["masks"]))  # SSIM and luma as well
+    results["mask"][main_target] = masked = effects(measured, attributed, min_gain, bootstrap, seed)
     masked[method] = with_depths(masked[method], layers, found[main_target])
     selectivity_chart(masked[method], plots / f"selectivity/{main_target}.png")
     masking_picture(read_parquet(paths["pictures"]), plots / f"masks/{main_target}.png")

@@ -40,6 +40,14 @@ def test_gains_are_differences_of_mean_psnr():
     assert {name: values["gain"] for name, values in found.items()} == {"blur": 5.0, "clean": -1.0, "noise": 7.0}
 
 
+def test_gains_by_each_measure_of_the_table():
+    table = table_of(UNMASKED).assign(curve="deletion")
+    found = gains(table.assign(psnr_y=2 * table["psnr"], ssim=table["psnr"] / 100, gradient_distance=0.0))["blur"]
+    on_luma = {"psnr_y_baseline": 52.0, "psnr_y_target": 62.0, "gain_y": 10.0}
+    rgb = {"psnr_baseline": 26.0, "psnr_target": 31.0, "gain": 5.0}
+    assert found == pytest.approx({**rgb, **on_luma, "ssim_baseline": 0.26, "ssim_target": 0.31})
+
+
 def test_masked_like_the_baseline_removes_all_masked_like_the_target_nothing():
     assert effects_of(BASELINE)["removed"] == pytest.approx(1)
     assert effects_of(BASELINE)["selectivity"] == pytest.approx(0)
@@ -76,7 +84,10 @@ def test_replicates_are_averaged():
 
 def test_what_was_measured_beside_psnr_is_averaged_over_the_images():
     table = table_of({**UNMASKED, ("faig", "blur"): BASELINE})
-    values = all_effects(table.assign(ssim=table["psnr"] / 100, gradient_distance=table["psnr"]))["faig"]["blur"]
+    others = {"psnr_y": 2 * table["psnr"], "ssim": table["psnr"] / 100, "gradient_distance": table["psnr"]}
+    values = all_effects(table.assign(**others))["faig"]["blur"]
+    assert values["psnr_y_lost"] == pytest.approx({"blur": 10, "noise": 14, "clean": -2})
+    assert not {"psnr_lost", "gradient_distance_lost"} & values.keys()
     assert values["ssim_lost"] == pytest.approx({"blur": 0.05, "noise": 0.07, "clean": -0.01})
     assert values["gradient_distance"] == pytest.approx(26)
 

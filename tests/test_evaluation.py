@@ -3,8 +3,10 @@
 from functools import partial
 
 import pytest
+import torch
 
-from faig.data.quality import psnr, ssim
+from faig.data.crops import Batch
+from faig.data.quality import psnr, psnr_y, ssim, ssim_y
 from faig.experiments.evaluation import PSNR, QUALITY, evaluate
 
 
@@ -19,11 +21,19 @@ def test_measurements_equal_a_slow_loop_over_single_images(model, inputs):
         for batch in batches
         for n, image in enumerate(batch.names)
     ]
-    assert list(table.columns) == ["network", "input", "image", "psnr", "ssim"]
+    assert list(table.columns) == ["network", "input", "image", "psnr", "ssim", "psnr_y", "ssim_y"]
     for row, (*marks, sr, hr) in zip(table.itertuples(index=False), expected, strict=True):
         assert list(row[:3]) == marks
-        assert row[3] == pytest.approx(psnr(sr, hr, 2).item(), abs=1e-3)
-        assert row[4] == pytest.approx(ssim(sr, hr, 2).item(), abs=1e-4)
+        for place, measure in enumerate((psnr, ssim, psnr_y, ssim_y), start=3):
+            assert row[place] == pytest.approx(measure(sr, hr, 2).item(), abs=1e-3)
+
+
+def test_at_scale_1_whole_images_are_compared():
+    generator = torch.Generator().manual_seed(1)
+    lr, hr = torch.rand(2, 1, 3, 12, 12, generator=generator)
+    table = evaluate([([{}], torch.clone)], {"noise": [Batch(("a",), lr, hr)]}, QUALITY)
+    assert table["psnr"].tolist() == psnr(lr, hr, 0).tolist()
+    assert table["ssim_y"].tolist() == ssim_y(lr, hr, 0).tolist()
 
 
 def test_a_network_that_stands_for_several_rows_is_run_once_and_each_has_its_own(model, inputs):

@@ -5,18 +5,33 @@ import math
 import numpy as np
 import pytest
 import torch
+from skimage.color import rgb2ycbcr
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from faig.base.errors import InputError
-from faig.data.quality import MAX_PSNR, gradient_distance, gradient_map, gray, psnr, ssim, to_8bit
+from faig.data.quality import (
+    MAX_PSNR,
+    border_of,
+    gradient_distance,
+    gradient_map,
+    gray,
+    luma,
+    psnr,
+    psnr_y,
+    ssim,
+    ssim_y,
+    to_8bit,
+)
 
 MEASURES = {
     "psnr": lambda a, b: psnr(a, b, border=2),
     "ssim": lambda a, b: ssim(a, b, border=2),
+    "psnr_y": lambda a, b: psnr_y(a, b, border=2),
+    "ssim_y": lambda a, b: ssim_y(a, b, border=2),
     "gradient_distance": gradient_distance,
 }
-BEST = {"psnr": MAX_PSNR, "ssim": 1.0, "gradient_distance": 0.0}
+BEST = {"psnr": MAX_PSNR, "ssim": 1.0, "psnr_y": MAX_PSNR, "ssim_y": 1.0, "gradient_distance": 0.0}
 
 
 def random_pair(num_images: int = 2, height: int = 24, width: int = 19, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -31,24 +46,29 @@ def stored(image: Tensor) -> np.ndarray:
     return levels.transpose(1, 2, 0).astype(np.float64) / 255
 
 
-def slow_psnr(sr: Tensor, hr: Tensor, border: int) -> float:
-    a, b = stored(sr), stored(hr)
+def slow_luma(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) -> (H, W, 1), by the constants of MATLAB's rgb2ycbcr."""
+    red, green, blue = image[..., 0], image[..., 1], image[..., 2]
+    return ((65.481 * red + 128.553 * green + 24.966 * blue) / 255 + 16 / 255)[..., None]
+
+
+def slow_psnr(a: np.ndarray, b: np.ndarray, border: int) -> float:
     total, count = 0.0, 0
     for y in range(border, a.shape[0] - border):
         for x in range(border, a.shape[1] - border):
-            for channel in range(3):
+            for channel in range(a.shape[2]):
                 total += (a[y, x, channel] - b[y, x, channel]) ** 2
                 count += 1
     return 10 * math.log10(1 / (total / count))
 
 
-def slow_ssim(sr: Tensor, hr: Tensor, border: int) -> float:
+def slow_ssim(sr: np.ndarray, hr: np.ndarray, border: int) -> float:
     """Window by window, written from equations 13 to 16 of Wang et al. 2004."""
-    a, b = (stored(image)[border : -border or None, border : -border or None] for image in (sr, hr))
+    a, b = (image[border : -border or None, border : -border or None] for image in (sr, hr))
     line = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
     window = np.outer(line, line) / line.sum() ** 2
     values = []
-    for channel in range(3):
+    for channel in range(a.shape[2]):
         for y in range(a.shape[0] - 10):
             for x in range(a.shape[1] - 10):
                 p, q = a[y : y + 11, x : x + 11, channel], b[y : y + 11, x : x + 11, channel]
@@ -76,7 +96,10 @@ def slow_gradient_map(image: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("border", [0, 3])
 def test_psnr_equals_a_loop_over_pixels(border):
     sr, hr = random_pair()
-    expected = [slow_psnr(a, b, border) for a, b in zip(sr, hr, strict=True)]
+    images = [(stored(a), stored(b)) for a, b in zip(sr, hr, strict=True)]
+    expected = [slow_psnr(a, b, border) for a, b in images]
+    on_luma = [slow_psnr(slow_luma(a), slow_luma(b), border) for a, b in images]
+    assert psnr_y(sr, hr, border).tolist() == pytest.approx(on_luma, rel=1e-12)
     assert psnr(sr, hr, border).tolist() == pytest.approx(expected, rel=1e-12)
 
 
@@ -93,7 +116,10 @@ def test_psnr_of_black_and_white_is_zero():
 @pytest.mark.parametrize("border", [0, 2])
 def test_ssim_equals_a_loop_over_windows(border):
     sr, hr = random_pair(height=17, width=19)
-    expected = [slow_ssim(a, b, border) for a, b in zip(sr, hr, strict=True)]
+    images = [(stored(a), stored(b)) for a, b in zip(sr, hr, strict=True)]
+    expected = [slow_ssim(a, b, border) for a, b in images]
+    on_luma = [slow_ssim(slow_luma(a), slow_luma(b), border) for a, b in images]
+    assert ssim_y(sr, hr, border).tolist() == pytest.approx(on_luma, abs=2e-6)
     assert ssim(sr, hr, border).tolist() == pytest.approx(expected, abs=2e-6)  # float32 against float64
 
 
@@ -110,6 +136,36 @@ def test_ssim_equals_scikit_image(noise):
         for a, b in zip(sr, hr, strict=True)
     ]
     assert ssim(sr, hr, border=0).tolist() == pytest.approx(expected, abs=2e-6)
+
+
+def test_luma_equals_scikit_image_and_goes_from_16_to_235():
+    _, hr = random_pair()
+    expected = rgb2ycbcr(hr.numpy().astype(np.float64), channel_axis=1)[:, :1] / 255
+    np.testing.assert_allclose(luma(hr.double()).numpy(), expected, rtol=1e-12)
+    black_and_white = torch.tensor([0.0, 1.0], dtype=torch.float64).view(2, 1, 1, 1).expand(2, 3, 1, 1)
+    assert (255 * luma(black_and_white)).flatten().tolist() == pytest.approx([16, 235])
+
+
+def test_between_neutral_images_luma_has_the_psnr_of_its_smaller_range():
+    a, b = (image[:, :1].expand(-1, 3, -1, -1) for image in random_pair())
+    gain = 20 * math.log10(255 / 219)
+    assert (psnr_y(a, b, 2) - psnr(a, b, 2)).tolist() == pytest.approx([gain] * 2, rel=1e-12)
+
+
+@pytest.mark.parametrize(("db", "lost"), [(30, 0.01), (40, 0.1)])
+def test_rounding_luma_again_would_lower_its_psnr_by_little(db, lost):
+    _, hr = random_pair(1, 64, 64)
+    hr = 0.25 + hr / 2
+    noise = torch.randn(hr.shape, generator=torch.Generator().manual_seed(5))
+    sr = hr + noise * 10 ** (-db / 20) * 255 / 219 / 0.669  # luma averages the channels' noise: |LUMA| = 0.669
+    rounded = [np.rint(255 * slow_luma(stored(image[0]))) / 255 for image in (sr, hr)]
+    ours = psnr_y(sr, hr, 0).item()
+    assert ours == pytest.approx(db, abs=0.5)
+    assert 0.5 * lost < ours - slow_psnr(rounded[0], rounded[1], 0) < 2 * lost
+
+
+def test_a_border_of_one_scale_is_cut_and_none_at_scale_1():
+    assert [border_of(scale) for scale in (1, 2, 3, 4)] == [0, 2, 3, 4]
 
 
 def test_ssim_of_a_negative_is_negative():
@@ -184,7 +240,7 @@ def test_each_image_is_measured_alone(name):
     torch.testing.assert_close(together, alone, rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize("measure", [psnr, ssim])
+@pytest.mark.parametrize("measure", [psnr, ssim, psnr_y, ssim_y])
 def test_the_border_is_not_looked_at(measure):
     sr, hr = random_pair()
     framed = torch.zeros_like(sr)
@@ -213,7 +269,7 @@ def test_unusable_images_are_refused(name, a, b, message):
         MEASURES[name](a, b)
 
 
-@pytest.mark.parametrize(("measure", "border"), [(psnr, 8), (ssim, 3)])
+@pytest.mark.parametrize(("measure", "border"), [(psnr, 8), (ssim, 3), (psnr_y, 8), (ssim_y, 3)])
 def test_a_border_that_leaves_too_little_is_refused(measure, border):
     with pytest.raises(InputError, match=f"border of {border} pixels leaves too little"):
         measure(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16), border)

@@ -1,4 +1,4 @@
-"""How close two images are: PSNR, SSIM and the paper's gradient-map distance.
+"""How close two images are: PSNR and SSIM of RGB and of luma, and the paper's gradient-map distance.
 
 One rule for all: images are compared as they would be stored, so both are first clipped to [0, 1] and rounded to 8 bits
 (:func:`to_8bit`). The figures therefore equal those computed from the PNG files.
@@ -19,7 +19,16 @@ that differ by one grey level in one value have 95 dB."""
 SSIM_RADIUS, SSIM_SIGMA = 5, 1.5  # pixels: an 11 x 11 Gaussian window
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2  # (K L)^2 with data range L = 1
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+Y_BLACK, Y_RANGE = 16, 219  # grey levels: Y of black, and of white minus black, in 8-bit YCbCr (BT.601)
 GRADIENT_EPSILON = 1e-6
+
+
+def border_of(scale: int) -> int:
+    """Pixels to cut on each side before PSNR and SSIM are taken: one scale, as papers on super-resolution do.
+
+    None at scale 1: papers on denoising and deblurring compare whole images.
+    """
+    return scale if scale > 1 else 0
 
 
 def to_8bit(images: Tensor) -> Tensor:
@@ -39,11 +48,21 @@ def psnr(sr: Tensor, hr: Tensor, border: int) -> Tensor:
         InputError: the border leaves no pixel, or a value is not finite.
         ValueError: the shapes differ or are no RGB batch.
     """
-    _check_pair(sr, hr, border, min_size=1)
-    difference = to_levels(_cut(sr, border)) - to_levels(_cut(hr, border))
     # Whole numbers: the float64 sum is exact, so its order (threads, device) does not matter.
-    mse = difference.square().sum(dim=(1, 2, 3), dtype=torch.float64) / difference[0].numel()
-    return (10 * torch.log10(255**2 / mse)).clamp(max=MAX_PSNR)
+    return _psnr(_difference(sr, hr, border))
+
+
+def psnr_y(sr: Tensor, hr: Tensor, border: int) -> Tensor:
+    """:func:`psnr` of :func:`luma`, as papers on super-resolution report it: (N,), dB, peak 255 although Y spans 219.
+
+    RGB is rounded to 8 bits, Y of it is not rounded again: as in the evaluation of BasicSR.
+    MATLAB's rgb2ycbcr of 8-bit images rounds Y as well, which lowers PSNR by 0.01 dB at 30 dB and 0.1 dB at 40 dB.
+
+    Raises:
+        InputError, ValueError: as :func:`psnr`.
+    """
+    # Luma is linear but for its offset, so the luma of the difference is the difference of the lumas.
+    return _psnr(Y_RANGE / 255 * gray(_difference(sr, hr, border).double()))
 
 
 def ssim(sr: Tensor, hr: Tensor, border: int) -> Tensor:
@@ -55,11 +74,42 @@ def ssim(sr: Tensor, hr: Tensor, border: int) -> Tensor:
     Raises:
         InputError, ValueError: as :func:`psnr`; also when less than one window is left.
     """
+    return _ssim(*_stored(sr, hr, border))
+
+
+def ssim_y(sr: Tensor, hr: Tensor, border: int) -> Tensor:
+    """:func:`ssim` of :func:`luma`, of which, too, only RGB is rounded: (N,), at most 1.
+
+    Raises:
+        InputError, ValueError: as :func:`ssim`.
+    """
+    return _ssim(*map(luma, _stored(sr, hr, border)))
+
+
+def _difference(sr: Tensor, hr: Tensor, border: int) -> Tensor:
+    """Difference of two RGB batches without their borders in grey levels: (N, 3, H, W), whole numbers."""
+    _check_pair(sr, hr, border, min_size=1)
+    return to_levels(_cut(sr, border)) - to_levels(_cut(hr, border))
+
+
+def _psnr(difference: Tensor) -> Tensor:
+    """PSNR of a difference (N, C, H, W) in grey levels: (N,)."""
+    mse = difference.square().sum(dim=(1, 2, 3), dtype=torch.float64) / difference[0].numel()
+    return (10 * torch.log10(255**2 / mse)).clamp(max=MAX_PSNR)
+
+
+def _stored(sr: Tensor, hr: Tensor, border: int) -> tuple[Tensor, Tensor]:
+    """Two RGB batches without their borders, rounded to 8 bits, on which SSIM has a window at least."""
     _check_pair(sr, hr, border, min_size=2 * SSIM_RADIUS + 1)
+    return to_8bit(_cut(sr, border)), to_8bit(_cut(hr, border))
+
+
+def _ssim(first: Tensor, second: Tensor) -> Tensor:
+    """SSIM of images (N, C, H, W) in [0, 1], the mean over channels: (N,)."""
     # var(x) = E[x^2] - E[x]^2 loses digits where the mean is large. A shift leaves variances as they are, so the images
     # are moved to lie around 0, and the means are moved back below.
-    x, y = (to_8bit(_cut(images, border)) - 0.5 for images in (sr, hr))
-    # SSIM needs the sum of both variances only, so x^2 + y^2 is blurred at once. All four are (N, 3, H - 10, W - 10).
+    x, y = first - 0.5, second - 0.5
+    # SSIM needs the sum of both variances only, so x^2 + y^2 is blurred at once. All four are (N, C, H - 10, W - 10).
     mean_x, mean_y, mean_squares, mean_xy = _blur(torch.stack([x, y, x.square() + y.square(), x * y]))
     variances = mean_squares - (mean_x.square() + mean_y.square())  # var(x) + var(y)
     covariance = mean_xy - mean_x * mean_y
@@ -74,6 +124,14 @@ def gray(images: Tensor) -> Tensor:
     """Luma of RGB by the weights of ITU-R BT.601: (N, 3, H, W) -> (N, 1, H, W), same range."""
     red, green, blue = images.split(1, dim=1)
     return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+
+
+def luma(images: Tensor) -> Tensor:
+    """Y of YCbCr for RGB in [0, 1]: (N, 3, H, W) -> (N, 1, H, W), from 16/255 (black) to 235/255 (white).
+
+    MATLAB's rgb2ycbcr: Y = (65.481 R + 128.553 G + 24.966 B) / 255 + 16 / 255; the weights are 219 times :data:`LUMA`.
+    """
+    return (Y_RANGE * gray(images) + Y_BLACK) / 255
 
 
 def gradient_map(gray: Tensor) -> Tensor:

@@ -155,7 +155,7 @@ def measure(network: nn.Module, inputs: Mapping[str, Sequence[Batch]], compute: 
         inputs: test images by degradation; the degradations in sorted order are the classes.
 
     Returns:
-        Columns input, image, psnr in dB, ssim, and predicted (empty for one branch).
+        Columns input, image, those of :data:`QUALITY`, and predicted (empty for one branch).
     """
     classes = sorted(inputs)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from faig.data.crops import Batch
-from faig.data.quality import psnr, ssim
+from faig.data.quality import border_of, psnr, psnr_y, ssim, ssim_y
 
 Restore = Callable[[Tensor], Tensor]
 """LR (n, 3, H, W) -> SR (n, 3, sH, sW), not clipped."""
@@ -17,11 +17,18 @@ Measure = Callable[[Tensor, Batch], Tensor]
 Labels = Mapping[str, Any]
 """What marks a network's rows in the table: column -> value."""
 
-# Borders of one scale are cut, as the field does.
-PSNR: Mapping[str, Measure] = {"psnr": lambda sr, batch: psnr(sr, batch.hr, batch.scale)}
-"""PSNR in dB."""
-QUALITY: Mapping[str, Measure] = {**PSNR, "ssim": lambda sr, batch: ssim(sr, batch.hr, batch.scale)}
-"""PSNR in dB and SSIM."""
+
+def _framed(compare: Callable[[Tensor, Tensor, int], Tensor]) -> Measure:
+    """A measure that compares SR with HR, their borders cut."""
+    return lambda sr, batch: compare(sr, batch.hr, border_of(batch.scale))
+
+
+QUALITY: Mapping[str, Measure] = {
+    name: _framed(compare) for name, compare in {"psnr": psnr, "ssim": ssim, "psnr_y": psnr_y, "ssim_y": ssim_y}.items()
+}
+"""PSNR in dB and SSIM, over RGB and on luma (``_y``)."""
+PSNR: Mapping[str, Measure] = {"psnr": QUALITY["psnr"]}
+"""PSNR in dB over RGB."""
 
 
 def evaluate(

@@ -54,11 +54,11 @@ def measure(
         inputs: test images by degradation.
         chosen: filters (n,) to mask, by ranking; equal sets are computed once.
         advance: called with 1 after each network and degradation.
-        full: also SSIM and the gradient distance to the target's output; else PSNR alone.
+        full: all of :data:`QUALITY` and the gradient distance to the target's output; else PSNR over RGB alone.
 
     Returns:
         Columns method, degradation (whose filters), replicate, ratio (the share of the filters; 0 of the two unmasked
-        networks), input, image, psnr in dB, and if ``full`` ssim and gradient_distance.
+        networks), input, image, psnr in dB, and if ``full`` ssim, psnr_y, ssim_y and gradient_distance.
     """
     measures = PSNR
     if full:

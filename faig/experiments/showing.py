@@ -10,7 +10,7 @@ from torch import Tensor
 
 from faig.attribution.path import PathModel
 from faig.data.images import encode_png
-from faig.data.quality import psnr
+from faig.data.quality import border_of, psnr
 from faig.data.tensors import to_image
 from faig.experiments.evaluation import Restore
 from faig.experiments.modulation import modulate
@@ -70,6 +70,6 @@ def _shown(row: str, lr: Tensor, hr: Tensor, networks: Mapping[str, Restore]) ->
         for name, restore in networks.items():
             sr = restore(lr).cpu()
             images[name] = to_image(sr)
-            qualities[name] = psnr(sr, hr, border=hr.shape[-1] // lr.shape[-1]).item()
+            qualities[name] = psnr(sr, hr, border_of(hr.shape[-1] // lr.shape[-1])).item()
     content = [encode_png(image, name) for name, image in images.items()]
     return pd.DataFrame({"row": row, "column": list(images), "psnr": list(qualities.values()), "png": content})

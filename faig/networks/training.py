@@ -33,7 +33,7 @@ from faig.base.progress import Progress
 from faig.data.crops import Batch, batches
 from faig.data.pairs import Pair
 from faig.data.patches import PatchSampler
-from faig.data.quality import psnr
+from faig.data.quality import border_of, psnr
 from faig.networks.cuda_graph import Recorded
 
 Objective = Callable[[nn.Module, Tensor, Tensor, Tensor, Compute], Tensor]
@@ -200,12 +200,12 @@ def validation(
 
 
 def mean_psnr(network: nn.Module, batches: Sequence[Batch], compute: Compute) -> float:
-    """Mean PSNR in dB over all images of the batches, as many border pixels cut as the scale is."""
+    """Mean PSNR in dB over all images of the batches, borders cut."""
     values = []
     with torch.no_grad(), compute.autocast():
         for batch in batches:
             sr = network(compute.to_device(batch.lr)).float().cpu()
-            values += psnr(sr, batch.hr, border=batch.scale).tolist()
+            values += psnr(sr, batch.hr, border_of(batch.scale)).tolist()
     return float(np.mean(values))
 
 

@@ -14,6 +14,8 @@ from faig.base.statistics import (
     with_interval,
 )
 
+QUALITY = ("psnr", "ssim", "psnr_y", "ssim_y")
+"""What may have been measured of networks of one and of two branches."""
 CONTROLS = ("same_count", "rewired", "random")
 """Variants of retraining that the discovered filters are compared with."""
 
@@ -113,14 +115,14 @@ def summarize_branches(
     """Quality of the network with one branch and of that with two, and how far two branches lead.
 
     Args:
-        table: columns network (``one_branch`` or ``two_branches``), replicate, input, image, psnr, ssim, predicted
+        table: columns network (``one_branch`` or ``two_branches``), replicate, input, image, psnr and others, predicted
             (the degradation that the second branch names), parameters, gflops.
 
     Returns:
-        By degradation, and as ``mean`` over them: ``psnr_one_branch``, ``psnr_two_branches`` in dB, ``ssim_...``, and
-        ``lead``: PSNR of two branches minus one; ``prediction.accuracy``; both with intervals over images and
-        replicates; by network ``parameters`` and ``gflops``. Nothing of an empty table, which stands for a network
-        without blocks that a second branch could modulate.
+        By degradation, and as ``mean`` over them: ``psnr_one_branch``, ``psnr_two_branches`` in dB, ``ssim_...``, on
+        luma ``psnr_y_...``, ``ssim_y_...``, and ``lead``: PSNR of two branches minus one; ``prediction.accuracy``;
+        both with intervals over images and replicates; by network ``parameters`` and ``gflops``. Nothing of an empty
+        table, which stands for a network without blocks that a second branch could modulate.
     """
     results: dict[str, Any] = {}
     if table.empty:
@@ -129,7 +131,7 @@ def summarize_branches(
     for name in [*dict.fromkeys(table["input"]), "mean"]:
         rows = table if name == "mean" else pd.DataFrame(table[table["input"] == name])
         results[name] = {}
-        for quality in ("psnr", "ssim"):
+        for quality in [measure for measure in QUALITY if measure in rows]:
             both = {str(network): by_replicate(part, quality) for network, part in rows.groupby("network")}
             results[name] |= {f"{quality}_{network}": float(values.mean()) for network, values in both.items()}
             if quality == "psnr":

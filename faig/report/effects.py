@@ -19,14 +19,25 @@ from faig.base.statistics import BootstrapParams, bootstrap_means, with_interval
 from faig.experiments.score_table import BASELINE, TARGET, Key
 
 UNMASKED = (BASELINE.method, TARGET.method)
+LABELS = ("method", "degradation", "replicate", "ratio", "input", "image", "curve")
+"""Columns of a table of measurements that say what was measured; each of the others is a measure of quality."""
+GAINS = {"psnr": "gain", "psnr_y": "gain_y"}
+"""Measures in dB, and what the gain is called by each."""
 
 
 def gains(table: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """By degradation of the inputs: mean PSNR in dB of baseline and target, and the gain."""
-    results = {}
+    """By degradation of the inputs: mean quality of baseline and target by each measure, and the gains in dB.
+
+    psnr_baseline, psnr_target, gain; where they were measured also psnr_y_..., gain_y (on luma), ssim_... and others.
+    """
+    results: dict[str, dict[str, float]] = {}
     for name, rows in table.groupby("input"):
-        before, after = (float(rows.loc[rows["method"] == method, "psnr"].mean()) for method in UNMASKED)
-        results[str(name)] = {"psnr_baseline": before, "psnr_target": after, "gain": after - before}
+        values = results[str(name)] = {}
+        for measure in _compared(table):
+            before, after = (float(rows.loc[rows["method"] == method, measure].mean()) for method in UNMASKED)
+            values |= {f"{measure}_baseline": before, f"{measure}_target": after}
+            if measure in GAINS:
+                values[GAINS[measure]] = after - before
     return results
 
 
@@ -51,12 +62,14 @@ def effects(
 
     Returns:
         {method: {degradation: values}}. Values: removed, collateral, selectivity, each with _low and _high;
-        gradient_distance on the degradation's own inputs; lost_db.<input> and ssim_lost.<input>: PSNR in dB and SSIM
-        lost on each input; lost_share.<input>: of the gain on each input. What the table lacks is left out.
+        gradient_distance on the degradation's own inputs; lost_db.<input>: PSNR in dB lost on each input;
+        lost_share.<input>: of the gain on each input; <measure>_lost.<input> by each other measure that the table has:
+        ssim_lost, psnr_y_lost in dB on luma, ...
     """
-    columns = [name for name in ("psnr", "ssim", "gradient_distance") if name in table]
+    others = [name for name in _compared(table) if name != "psnr"]
     keys = ["method", "degradation", "image", "input"]
-    means = pd.DataFrame(table.groupby(keys)[columns].mean())  # over the replicates
+    measured = [name for name in table if name not in LABELS]
+    means = pd.DataFrame(table.groupby(keys)[measured].mean())  # over the replicates
     target, baseline = (_by_input(means, key, "psnr") for key in (TARGET, BASELINE))
     gain = {name: target[name] - baseline[name] for name in target}
     results: dict[str, dict[str, dict[str, Any]]] = {}
@@ -70,14 +83,20 @@ def effects(
         values: dict[str, Any] = {}
         if degradation in shared:
             values |= _shares_with_intervals(lost, gain, degradation, shared, bootstrap, seed)
-        if "ssim" in columns:
+        if "gradient_distance" in table:
             values["gradient_distance"] = float(_by_input(means, key, "gradient_distance")[degradation].mean())
-            before, after = (_by_input(means, which, "ssim") for which in (TARGET, key))
-            values["ssim_lost"] = {name: float((before[name] - after[name]).mean()) for name in before}
+        for measure in others:
+            before, after = (_by_input(means, which, measure) for which in (TARGET, key))
+            values[f"{measure}_lost"] = {name: float((before[name] - after[name]).mean()) for name in before}
         values["lost_db"] = {name: float(value.mean()) for name, value in lost.items()}
         values["lost_share"] = {name: float(lost[name].mean() / gain[name].mean()) for name in usable}
         results.setdefault(method, {})[degradation] = values
     return results
+
+
+def _compared(table: pd.DataFrame) -> list[str]:
+    """The measures that a table has of each network by itself: all but the distance to the target."""
+    return [str(name) for name in table if name not in (*LABELS, "gradient_distance")]
 
 
 def _by_input(means: pd.DataFrame, key: Key, column: str) -> dict[str, np.ndarray]:
