@@ -25,7 +25,7 @@ def main(hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, scores:
     chosen = read_chosen(scores, model)
     inputs = read_test_inputs(pairs, hr, lr, settings.degradations)
     with Progress(num_networks(chosen) * len(inputs), f"mask {target}") as progress:
-        table = measure(model, inputs, chosen, progress.advance)
+        table = measure(model, inputs, chosen, progress.advance, measures=params.measures)
     shown = {name: single(inputs[name], params.picture) for name in settings.attribute}
     write_parquet(outputs["output"], table)
     write_parquet(outputs["pictures"], show_masking(model, shown, chosen, load_params("method", Method)))

@@ -85,8 +85,10 @@ def test_replicates_are_averaged():
 def test_what_was_measured_beside_psnr_is_averaged_over_the_images():
     table = table_of({**UNMASKED, ("faig", "blur"): BASELINE})
     others = {"psnr_y": 2 * table["psnr"], "ssim": table["psnr"] / 100, "gradient_distance": table["psnr"]}
+    others["lpips"] = 1 - others["ssim"]  # less is better
     values = all_effects(table.assign(**others))["faig"]["blur"]
     assert values["psnr_y_lost"] == pytest.approx({"blur": 10, "noise": 14, "clean": -2})
+    assert values["lpips_lost"] == pytest.approx({"blur": 0.05, "noise": 0.07, "clean": -0.01})
     assert not {"psnr_lost", "gradient_distance_lost"} & values.keys()
     assert values["ssim_lost"] == pytest.approx({"blur": 0.05, "noise": 0.07, "clean": -0.01})
     assert values["gradient_distance"] == pytest.approx(26)

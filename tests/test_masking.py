@@ -38,6 +38,7 @@ def test_masking_changes_the_chosen_filters_alone_and_no_input_in_place(model):
         assert torch.equal(model.target[name], before[name])
 
 
+ALL = ("psnr", "ssim", "psnr_y", "ssim_y", "gradient_distance")
 CHOSEN = {
     Key("faig", "blur", ratio=0.1): np.array([1, 5]),
     Key("random", "blur", 1, ratio=0.1): np.array([5, 1]),
@@ -46,7 +47,7 @@ CHOSEN = {
 
 
 def test_measurements_equal_a_plain_loop(model, inputs):
-    table = measure(model, inputs, CHOSEN)
+    table = measure(model, inputs, CHOSEN, measures=ALL)
     networks = {("baseline", "", 0, 0.0): model.baseline, ("target", "", 0, 0.0): model.target}
     networks |= {tuple(vars(key).values()): model.masked(filters) for key, filters in CHOSEN.items()}
     assert len(table) == len(networks) * 3 * len(inputs)
@@ -63,7 +64,7 @@ def test_measurements_equal_a_plain_loop(model, inputs):
 
 def test_equal_sets_of_filters_are_run_once(model, inputs):
     steps = []
-    table = measure(model, inputs, CHOSEN, steps.append, full=False)
+    table = measure(model, inputs, CHOSEN, steps.append)
     assert num_networks(CHOSEN) == 4
     assert sum(steps) == 4 * len(inputs)
     by_method = [
@@ -100,7 +101,7 @@ def test_both_curves_are_measured_each_network_once(model, inputs):
     table = measure_curves(model, inputs, ["blur"], CHOSEN, steps.append)
     assert sum(steps) == num_passes(inputs, ["blur"], CHOSEN) == 4 * 2 + 2
     deletion, insertion = (table[table["curve"] == curve].drop(columns="curve") for curve in ("deletion", "insertion"))
-    assert deletion.equals(measure(model, inputs, CHOSEN, full=False))
+    assert deletion.equals(measure(model, inputs, CHOSEN))
     networks = masked_networks(model, CHOSEN, insert=True)
     expected = evaluate(networks, {"blur": inputs["blur"]}, PSNR)
     assert insertion.reset_index(drop=True).equals(expected)
@@ -113,5 +114,6 @@ def test_insertion_cannot_be_measured_on_inputs_that_are_not_there(model, inputs
 
 
 def test_psnr_alone_is_that_of_the_full_table(model, inputs):
-    full, alone = measure(model, inputs, CHOSEN), measure(model, inputs, CHOSEN, full=False)
+    full, alone = measure(model, inputs, CHOSEN, measures=ALL), measure(model, inputs, CHOSEN)
+    assert list(full.columns)[-len(ALL) :] == list(ALL)
     assert alone.equals(full.drop(columns=["ssim", "psnr_y", "ssim_y", "gradient_distance"]))

@@ -136,7 +136,7 @@ def compared(case: Case, methods: Sequence[str], tested: Mapping[str, Sequence[B
         taken[method] = round(time.process_time() - before, 1)
         found |= {Key(method, name): discovered(scores[name], ratio) for name in case.attributed}
         click.echo(f"  {method}: {taken[method]} s", err=True)
-    table = measure(case.model, tested, found, full=False)
+    table = measure(case.model, tested, found)
     results = effects(table, case.attributed, MIN_GAIN, BOOTSTRAP, 0)
     removed = {method: {name: rounded(values) for name, values in results[method].items()} for method in methods}
     return {

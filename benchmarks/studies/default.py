@@ -110,7 +110,7 @@ def judged(params: Json, train: list[Pair], test: list[Pair]) -> Json:
     contrast = params["score"]["contrast"]
     found = {Key("faig", name): discovered(discriminate(means, name, contrast), RATIO) for name in means}
     inputs = {name: batches(test, name) for name in sorted(params["degradations"])}
-    table = measure(model, inputs, found, full=False)
+    table = measure(model, inputs, found)
     bootstrap = BootstrapParams(**params["bootstrap"])
     masked = effects(table, target["attribute"], params["min_gain"], bootstrap, derive_seed(seed, "bootstrap"))["faig"]
     keys = [f"{name}{end}" for name in ("removed", "collateral") for end in ("", "_low", "_high")]

@@ -152,7 +152,7 @@ def transferred(
         unseen = {**params, "degradations": UNSEEN[name]}
         inputs = {kind: batch(inputs_of(images, [kind], unseen)) for kind in UNSEEN[name]}
         chosen = {Key(method, name): sets[method][name] for method in ("learned", "FAIG")}
-        table = measure(model, inputs, chosen, full=False)
+        table = measure(model, inputs, chosen)
         lost = effects(table, list(inputs), MIN_GAIN, BOOTSTRAP, 0)
         gained = gains(table)
         result[name] = {
@@ -191,7 +191,7 @@ def studied(name: str, params: Json, model: PathModel, training: Path, test: Pat
     }
     images = tiles(test)
     tested = batched(inputs_of(images, (CLEAN, *attributed), params))
-    table = measure(model, tested, chosen, full=False)
+    table = measure(model, tested, chosen)
     removed: Json = {}
     for share, rows in by_ratio(table).items():
         for method, by in effects(rows, attributed, MIN_GAIN, BOOTSTRAP, 0).items():

@@ -93,7 +93,7 @@ def main(ratio: float, data: Path) -> None:
         for name in settings.attribute
     }
     inputs = read_test_inputs(pairs, hr, lr, settings.attribute)
-    table = measure(model, inputs, chosen, full=False)
+    table = measure(model, inputs, chosen)
     bootstrap, min_gain = load_params("bootstrap", BootstrapParams), load_params("min_gain", NonNegative)
     results = effects(table, settings.attribute, min_gain, bootstrap, derive_seed(seed, "bootstrap"))
     rows = [

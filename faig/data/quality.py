@@ -88,7 +88,7 @@ def ssim_y(sr: Tensor, hr: Tensor, border: int) -> Tensor:
 
 def _difference(sr: Tensor, hr: Tensor, border: int) -> Tensor:
     """Difference of two RGB batches without their borders in grey levels: (N, 3, H, W), whole numbers."""
-    _check_pair(sr, hr, border, min_size=1)
+    check_pair(sr, hr, border, min_size=1)
     return to_levels(_cut(sr, border)) - to_levels(_cut(hr, border))
 
 
@@ -100,7 +100,7 @@ def _psnr(difference: Tensor) -> Tensor:
 
 def _stored(sr: Tensor, hr: Tensor, border: int) -> tuple[Tensor, Tensor]:
     """Two RGB batches without their borders, rounded to 8 bits, on which SSIM has a window at least."""
-    _check_pair(sr, hr, border, min_size=2 * SSIM_RADIUS + 1)
+    check_pair(sr, hr, border, min_size=2 * SSIM_RADIUS + 1)
     return to_8bit(_cut(sr, border)), to_8bit(_cut(hr, border))
 
 
@@ -151,7 +151,7 @@ def gradient_distance(a: Tensor, b: Tensor) -> Tensor:
         InputError: a value is not finite.
         ValueError: the shapes differ or are no RGB batch.
     """
-    _check_pair(a, b, border=0, min_size=1)
+    check_pair(a, b, border=0, min_size=1)
     difference = gradient_map(gray(to_8bit(a))) - gradient_map(gray(to_8bit(b)))
     return 1000 * difference.square().mean(dim=(1, 2, 3), dtype=torch.float64)
 
@@ -178,7 +178,13 @@ def _blur_axis(planes: Tensor, dim: int) -> Tensor:
     return blurred
 
 
-def _check_pair(a: Tensor, b: Tensor, border: int, min_size: int) -> None:
+def check_pair(a: Tensor, b: Tensor, border: int, min_size: int) -> None:
+    """Check that two images can be compared once ``border`` pixels are cut on each side.
+
+    Raises:
+        InputError: less than ``min_size`` x ``min_size`` pixels are left, or a value is not finite.
+        ValueError: the shapes differ or are no RGB batch.
+    """
     shapes = f"{tuple(a.shape)} and {tuple(b.shape)}"
     if a.shape != b.shape or a.ndim != 4 or a.shape[1] != 3:
         raise ValueError(f"expected two RGB batches of one shape (N, 3, H, W), got {shapes}")

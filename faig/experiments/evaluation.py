@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from faig.data.crops import Batch
+from faig.data.perceptual import PERCEPTUAL, perceptual
 from faig.data.quality import border_of, psnr, psnr_y, ssim, ssim_y
 
 Restore = Callable[[Tensor], Tensor]
@@ -29,6 +30,19 @@ QUALITY: Mapping[str, Measure] = {
 """PSNR in dB and SSIM, over RGB and on luma (``_y``)."""
 PSNR: Mapping[str, Measure] = {"psnr": QUALITY["psnr"]}
 """PSNR in dB over RGB."""
+
+
+def measures_of(names: Iterable[str]) -> dict[str, Measure]:
+    """Those of :data:`QUALITY` and of :data:`~faig.data.perceptual.PERCEPTUAL` that are named; others are left out.
+
+    Raises:
+        InputError: a library or weights that one needs cannot be had; says what to do.
+    """
+    loaded = {name: perceptual(name) for name in names if name in PERCEPTUAL}
+    measures = dict(QUALITY)
+    for name, distance in loaded.items():
+        measures[name] = lambda sr, batch, distance=distance: distance(sr, batch.hr)
+    return {name: measures[name] for name in names if name in measures}
 
 
 def evaluate(

@@ -8,7 +8,7 @@ so that the target's kernels stay at the chosen ones alone. Biases stay the targ
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -21,15 +21,25 @@ from faig.base.errors import InputError
 from faig.base.params import Ratio, Unique, settings
 from faig.data.crops import Batch
 from faig.data.quality import gradient_distance
-from faig.experiments.evaluation import PSNR, QUALITY, Restore, evaluate
+from faig.experiments.evaluation import PSNR, Restore, evaluate, measures_of
 from faig.experiments.score_table import BASELINE, DELETION, INSERTION, TARGET, Key
+
+MeasureName = Literal["psnr", "ssim", "psnr_y", "ssim_y", "gradient_distance", "lpips", "dists"]
 
 
 @settings
 class MaskParams:
-    """Settings of the mask stage: ``picture`` is the number, by name, of the test image that is shown."""
+    """Settings of the mask stage: ``picture`` is the number, by name, of the test image that is shown.
+
+    ``measures``: what is measured of each image.
+    """
 
     picture: Annotated[int, Field(ge=0)]
+    measures: Annotated[tuple[MeasureName, ...], Unique]
+
+    def __post_init__(self) -> None:
+        if "psnr" not in self.measures:
+            raise ValueError("measures must name psnr, which all shares of a gain are made of")
 
 
 @settings
@@ -46,7 +56,7 @@ def measure(
     chosen: Mapping[Key, np.ndarray],
     advance: Callable[[int], None] = lambda _: None,
     *,
-    full: bool = True,
+    measures: Sequence[MeasureName] = ("psnr",),
 ) -> pd.DataFrame:
     """Quality of baseline, target and each masked network on each image of each degradation.
 
@@ -54,19 +64,23 @@ def measure(
         inputs: test images by degradation.
         chosen: filters (n,) to mask, by ranking; equal sets are computed once.
         advance: called with 1 after each network and degradation.
-        full: all of :data:`QUALITY` and the gradient distance to the target's output; else PSNR over RGB alone.
+        measures: of :data:`~faig.experiments.evaluation.QUALITY`, perceptual ones, or ``gradient_distance``, which is
+            to the target's output.
 
     Returns:
         Columns method, degradation (whose filters), replicate, ratio (the share of the filters; 0 of the two unmasked
-        networks), input, image, psnr in dB, and if ``full`` ssim, psnr_y, ssim_y and gradient_distance.
+        networks), input, image, and the measures; PSNR in dB.
+
+    Raises:
+        InputError: as :func:`~faig.experiments.evaluation.measures_of`.
     """
-    measures = PSNR
-    if full:
+    measured = measures_of(measures)
+    if "gradient_distance" in measures:
         reference = {id(batch): sr for batch, sr in _outputs(model, inputs)}
-        measures = {**QUALITY, "gradient_distance": lambda sr, batch: gradient_distance(sr, reference[id(batch)])}
+        measured["gradient_distance"] = lambda sr, batch: gradient_distance(sr, reference[id(batch)])
     networks = [([vars(key)], restore) for key, restore in ((BASELINE, model.baseline), (TARGET, model.target))]
     networks = [(labels, partial(model.restore, weights)) for labels, weights in networks]
-    return evaluate(chain(networks, masked_networks(model, chosen)), inputs, measures, advance)
+    return evaluate(chain(networks, masked_networks(model, chosen)), inputs, measured, advance)
 
 
 def measure_curves(
@@ -90,7 +104,7 @@ def measure_curves(
     """
     if missing := [name for name in attributed if name not in inputs]:
         raise InputError(f"insertion cannot be measured on {missing[0]}: the inputs are {', '.join(inputs)}")
-    deletion = measure(model, inputs, chosen, advance, full=False)
+    deletion = measure(model, inputs, chosen, advance)
     own = {name: inputs[name] for name in attributed}
     insertion = evaluate(masked_networks(model, chosen, insert=True), own, PSNR, advance)
     return pd.concat([deletion.assign(curve=DELETION), insertion.assign(curve=INSERTION)], ignore_index=True)

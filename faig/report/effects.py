@@ -21,6 +21,8 @@ from faig.experiments.score_table import BASELINE, TARGET, Key
 UNMASKED = (BASELINE.method, TARGET.method)
 LABELS = ("method", "degradation", "replicate", "ratio", "input", "image", "curve")
 """Columns of a table of measurements that say what was measured; each of the others is a measure of quality."""
+DISTANCES = ("lpips", "dists")
+"""Measures of which less is better: what is lost by them is what they grow by."""
 GAINS = {"psnr": "gain", "psnr_y": "gain_y"}
 """Measures in dB, and what the gain is called by each."""
 
@@ -64,7 +66,7 @@ def effects(
         {method: {degradation: values}}. Values: removed, collateral, selectivity, each with _low and _high;
         gradient_distance on the degradation's own inputs; lost_db.<input>: PSNR in dB lost on each input;
         lost_share.<input>: of the gain on each input; <measure>_lost.<input> by each other measure that the table has:
-        ssim_lost, psnr_y_lost in dB on luma, ...
+        ssim_lost, psnr_y_lost in dB on luma, lpips_lost, ...; positive where masking made it worse.
     """
     others = [name for name in _compared(table) if name != "psnr"]
     keys = ["method", "degradation", "image", "input"]
@@ -87,7 +89,8 @@ def effects(
             values["gradient_distance"] = float(_by_input(means, key, "gradient_distance")[degradation].mean())
         for measure in others:
             before, after = (_by_input(means, which, measure) for which in (TARGET, key))
-            values[f"{measure}_lost"] = {name: float((before[name] - after[name]).mean()) for name in before}
+            sign = -1 if measure in DISTANCES else 1
+            values[f"{measure}_lost"] = {name: float(sign * (before[name] - after[name]).mean()) for name in before}
         values["lost_db"] = {name: float(value.mean()) for name, value in lost.items()}
         values["lost_share"] = {name: float(lost[name].mean() / gain[name].mean()) for name in usable}
         results.setdefault(method, {})[degradation] = values
