@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from importlib.metadata import version
-from io import StringIO
 from pathlib import Path
 
 import click
@@ -11,15 +10,15 @@ import numpy as np
 from faig.base.compute import ComputeParams, resolve
 from faig.base.params import Seed, load_params
 from faig.base.processes import process_group
-from faig.base.progress import Progress
 from faig.base.resuming import Store
 from faig.base.seeds import derive_seed
 from faig.data.crops import choose_crops, cut
 from faig.data.pairs import read_entries, split_pairs
 from faig.data.targets import CLEAN, TargetParams
 from faig.experiments.score_table import write_scores
-from faig.experiments.scoring import ScoreParams, detour, num_passes, score_filters, unsettled
+from faig.experiments.scoring import ScoreParams, detour, score_filters, unsettled
 from stages.shared.cli import TARGET, checkpoint_folder, delete_afterwards, reads, relaunched, stage, writes
+from stages.shared.foresight import foreseen
 from stages.shared.network import read_path
 
 
@@ -51,7 +50,7 @@ def main(target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: 
         generator, learning = np.random.default_rng(derive_seed(seed, "random")), derive_seed(seed, "learning")
         files = [path.read_bytes() for path in (network, baseline, pairs)]
         store = Store.unique(checkpoint_folder("score", target), *files, params, settings, seed, compute.describe())
-        with Progress(num_passes(settings), f"score {target}", stream=None if group.is_writer else StringIO()) as bar:
+        with foreseen(target, model, images, learnt_from, settings, params, group) as bar:
             scores, checks = score_filters(
                 model, images, learnt_from, settings, params, learning, generator, group, bar.advance, store
             )
