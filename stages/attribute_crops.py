@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+import click
 import numpy as np
 import pandas as pd
 
+from faig.attribution.engine import rough, total_error
+from faig.attribution.losses import LOSSES, LossName
 from faig.attribution.quadrature import quadrature
 from faig.base.compute import ComputeParams, resolve
 from faig.base.params import load_params
 from faig.base.progress import track
-from faig.experiments.prediction import PredictParams, pseudo_scores
+from faig.experiments.prediction import PredictParams, attribute_alone
 from stages.shared.cli import reads, stage, writes
 from stages.shared.network import read_path
 from stages.shared.outputs import write_parquet
@@ -25,9 +28,16 @@ def main(hr: Path, lr: Path, baseline: Path, network: Path, output: Path) -> Non
     model = read_path(baseline, network, resolve(load_params("compute", ComputeParams)).for_gradients())
     nodes = quadrature("gausslegendre", params.num_nodes)
     crops = read_prediction_crops(hr, lr, params)
-    scores = [pseudo_scores(model, [crop.lr], nodes)[0] for crop in track(crops, "attribute_crops")]
+    loss = LOSSES[load_params("score.loss", LossName)]
+    found = [attribute_alone(model, [crop.lr], nodes, loss) for crop in track(crops, "attribute_crops")]
+    by_class = {
+        name: [a for a, crop in zip(found, crops, strict=True) if crop.label == name] for name in params.classes
+    }
+    worst = max(by_class, key=lambda name: total_error(by_class[name]))
+    more = f"predict.num_nodes above {params.num_nodes}"
+    click.echo(rough(total_error(by_class[worst]), f"{worst} crops without ground truth", more), err=True, nl=False)
     columns = {"set": [crop.set for crop in crops], "class": [crop.label for crop in crops]}
-    columns |= {"image": [crop.name for crop in crops], "scores": [row.astype(np.float32) for row in scores]}
+    columns |= {"image": [crop.name for crop in crops], "scores": [each.scores[0].astype(np.float32) for each in found]}
     write_parquet(output, pd.DataFrame(columns))
 
 

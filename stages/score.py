@@ -16,7 +16,7 @@ from faig.data.crops import choose_crops, cut
 from faig.data.pairs import read_entries, split_pairs
 from faig.data.targets import CLEAN, TargetParams
 from faig.experiments.score_table import write_scores
-from faig.experiments.scoring import ScoreParams, detour, score_filters, unsettled
+from faig.experiments.scoring import ScoreParams, score_filters, warnings_of
 from stages.shared.cli import TARGET, checkpoint_folder, delete_afterwards, reads, relaunched, stage, writes
 from stages.shared.foresight import foreseen
 from stages.shared.network import read_path
@@ -61,7 +61,7 @@ def main(target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: 
     described["computed_with"] = {**compute.describe(), "processes": str(group.size), "torch": version("torch")}
     described["images"] = list(map(asdict, places + leaves + learned))
     write_scores(output, model.index, scores, described)
-    click.echo(detour(checks) + unsettled(checks), err=True, nl=False)
+    click.echo(warnings_of(checks, settings.attribute, params.quadrature), err=True, nl=False)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from faig.attribution.engine import attribute_images
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import quadrature
 from faig.data.tensors import detail
-from faig.experiments.prediction import LabelledCrop, overlap, pseudo_scores, response, table_of
+from faig.experiments.prediction import LabelledCrop, attribute_alone, overlap, response, table_of
 
 
 @pytest.fixture
@@ -109,14 +109,16 @@ def test_what_masking_does_to_the_detail(images: list[torch.Tensor], monkeypatch
     np.testing.assert_allclose(values["half"], np.log(np.array(rms) / 2), rtol=1e-4)
 
 
-def test_pseudo_scores_are_faig_with_the_target_s_output_as_ground_truth(model: PathModel, images: list[torch.Tensor]):
+def test_an_image_alone_is_attributed_with_the_target_s_output_as_ground_truth(
+    model: PathModel, images: list[torch.Tensor]
+):
     nodes = quadrature("gausslegendre", 3)
     with torch.no_grad():
         truth = [(lr, model.restore(model.target, lr)) for lr in images]
-    together = pseudo_scores(model, images, nodes)
+    together = attribute_alone(model, images, nodes).scores
     assert together.shape == (3, model.index.num_filters)
     np.testing.assert_array_equal(together, attribute_images(model, truth, nodes).scores)
-    np.testing.assert_array_equal(pseudo_scores(model, images[1:2], nodes)[0], together[1])
+    np.testing.assert_array_equal(attribute_alone(model, images[1:2], nodes).scores[0], together[1])
 
 
 def test_the_table_has_a_row_per_crop_with_every_predictor_s_features():

@@ -33,7 +33,7 @@ from faig.data.targets import TargetParams
 compute = Compute(torch.device("cpu"), "fp32")
 crops = CropParams(num=1, size=16)
 params = ScoreParams(
-    images=crops, dead_leaves=crops, contrast="share", num_random=1,
+    images=crops, dead_leaves=crops, loss="squared", contrast="share", num_random=1,
     quadrature=QuadratureParams(rule="gausslegendre", num_nodes=2, max_nodes=2, tolerance=0.1),
     learned=LearnedParams(images=crops, steps=2, batch_size=1, weight=4.0, ratios=(0.1, 0.3), damping=0.1),
 )

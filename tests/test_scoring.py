@@ -1,11 +1,13 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from faig.attribution.comparisons import discriminate
+from faig.attribution.comparisons import discriminate, taylor
 from faig.attribution.engine import attribute_image, attribute_images
+from faig.attribution.losses import LOSSES
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import QuadratureParams
 from faig.base.processes import Group
@@ -13,13 +15,28 @@ from faig.base.resuming import NOTHING, Store
 from faig.data.crops import CropParams
 from faig.data.targets import TargetParams
 from faig.experiments.score_table import METHODS, Key
-from faig.experiments.scoring import LearnedParams, ScoreParams, detour, num_passes, score_filters, unsettled
+from faig.experiments.scoring import (
+    LearnedParams,
+    ScoreParams,
+    detour,
+    num_passes,
+    score_filters,
+    unexplained,
+    unsettled,
+    without_gain,
+)
 
 CROPS = CropParams(num=2, size=16)
 TWO_NODES = QuadratureParams(rule="gausslegendre", num_nodes=2, max_nodes=2, tolerance=0.1)
 LEARNED = LearnedParams(images=CROPS, steps=3, batch_size=1, weight=4.0, ratios=(0.1, 0.3), damping=0.1)
 PARAMS = ScoreParams(
-    images=CROPS, dead_leaves=CROPS, contrast="share", quadrature=TWO_NODES, learned=LEARNED, num_random=2
+    images=CROPS,
+    dead_leaves=CROPS,
+    loss="squared",
+    contrast="share",
+    quadrature=TWO_NODES,
+    learned=LEARNED,
+    num_random=2,
 )
 GROUP = Group(0, 1, torch.device("cpu"))
 BOTH = TargetParams(mixture={"blur": 1.0}, attribute=("blur", "noise"), effort=1.0)
@@ -33,11 +50,11 @@ def by_degradation(images):
     }
 
 
-def score(model, by_degradation, target, advance=lambda _: None, store: Store = NOTHING):
+def score(model, by_degradation, target, advance=lambda _: None, store: Store = NOTHING, params=PARAMS):
     """Rankings and checks, the masks learned from the inputs that the other methods score."""
     inputs = {name: [lr for lr, _ in images] for name, images in by_degradation.items()}
     generator = np.random.default_rng(0)
-    return score_filters(model, by_degradation, inputs, target, PARAMS, 0, generator, GROUP, advance, store)
+    return score_filters(model, by_degradation, inputs, target, params, 0, generator, GROUP, advance, store)
 
 
 def test_one_ranking_per_method_and_degradation_and_progress_is_counted(model, by_degradation):
@@ -74,6 +91,36 @@ def test_where_fine_tuning_changed_nothing_no_method_fails(model, by_degradation
     assert "learning_error" not in checks["blur"]
 
 
+def test_integrals_that_do_not_close_are_named_with_the_key_that_mends_them():
+    checks = {"blur": {"convergence_error": 0.0514}, "noise": {"convergence_error": 0.0499}, "clean": {}}
+    text = unexplained(checks, TWO_NODES)
+    assert re.search(r"of blur images miss 5\.1% .* try score\.quadrature\.num_nodes above 2, or rule: auto", text)
+    assert text.count("\n") == 1
+    auto = replace(TWO_NODES, rule="auto", num_nodes=1, max_nodes=64)
+    assert "try score.quadrature.max_nodes above 64. " in unexplained(checks, auto)
+
+
+def test_a_degradation_that_the_target_does_not_restore_better_is_named(model, by_degradation):
+    _, checks = score(model, by_degradation, BOTH)
+    for name in BOTH.attribute:
+        found = attribute_images(model, by_degradation[name], TWO_NODES)
+        assert checks[name]["improvement"] == pytest.approx(found.improvement, rel=1e-9)
+    checks = {"blur": {"improvement": -0.031}, "noise": {"improvement": 0.001}, "clean": {"improvement": -0.5}}
+    assert re.fullmatch(r"On blur images the target's loss is 3\.1% above .*\n", without_gain(checks, BOTH.attribute))
+
+
+def test_the_loss_of_the_settings_is_what_faig_and_taylor_explain(model, by_degradation):
+    params = replace(PARAMS, loss="absolute", contrast="plain")
+    found, checks = score(model, by_degradation, BOTH, params=params)
+    for name in BOTH.attribute:
+        images = by_degradation[name]
+        own = attribute_images(model, images, TWO_NODES, loss=LOSSES["absolute"])
+        np.testing.assert_allclose(found[Key("faig", name)], own.scores.mean(axis=0, dtype=np.float64), rtol=1e-9)
+        expanded = [taylor(model, lr, hr, LOSSES["absolute"]) for lr, hr in images]
+        np.testing.assert_allclose(found[Key("taylor", name)], np.mean(expanded, axis=0, dtype=np.float64), rtol=1e-6)
+        assert checks[name]["barrier"] == pytest.approx(own.barriers.mean())
+
+
 def test_learning_that_did_not_settle_is_named():
     checks = {"blur": {"learning_error": 1.26}, "noise": {"learning_error": 0.9}, "clean": {}}
     assert re.search(r"remove blur has not settled: .* is 1\.3 times .* smaller damping", unsettled(checks))
@@ -104,11 +151,11 @@ def test_scoring_goes_on_after_the_last_image(model, by_degradation, tmp_path, m
     expected = scored(model, by_degradation, NOTHING)
     calls = []
 
-    def counted(*arguments):
+    def counted(*arguments, loss):
         calls.append(1)
         if len(calls) == 5:
             raise KeyboardInterrupt
-        return attribute_image(*arguments)
+        return attribute_image(*arguments, loss=loss)
 
     monkeypatch.setattr("faig.experiments.scoring.attribute_image", counted)
     store = Store(tmp_path / "store")

@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from benchmarks.common import degraded, middle, published, write
-from faig.attribution.engine import barrier, loss
+from faig.attribution.engine import barrier, loss_at
 from faig.attribution.quadrature import quadrature
 from faig.data.images import list_images, read_image
 
@@ -34,7 +34,7 @@ def main(data: Path, images: int, nodes: int) -> None:
         networks[network] = {}
         for name in INPUTS:
             pairs = degraded(photographs, name, params)
-            losses = np.array([[loss(model, model.at(place), *pair, None) for place in places] for pair in pairs])
+            losses = np.array([[loss_at(model, model.at(place), *pair, None) for place in places] for pair in pairs])
             heights = [barrier(values[1:-1], (values[0], values[-1])) for values in losses]
             curve = -10 * np.log10(losses / (3 * SIZE**2)).mean(axis=0)
             networks[network][name] = {

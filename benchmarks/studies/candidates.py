@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.common import ROOT
 from faig.attribution.comparisons import discriminate, weight_change
-from faig.attribution.engine import Example, integrate, loss
+from faig.attribution.engine import Example, integrate, loss_at
 from faig.attribution.learning import learn_scores, restore_both
 from faig.attribution.path import PathModel, Weights
 from faig.attribution.quadrature import END_POINT, Nodes, quadrature
@@ -202,7 +202,7 @@ def along(case: Case, name: str, steps: Sequence[Step]) -> tuple[dict[str, Tenso
             gradients = torch.autograd.grad(error, list(weights.values()))
             for key, gradient in zip(weights, gradients, strict=True):
                 own[key] += gradient * velocity[key]
-        change = loss(model, model.target, lr, hr, None) - loss(model, model.baseline, lr, hr, None)
+        change = loss_at(model, model.target, lr, hr, None) - loss_at(model, model.baseline, lr, hr, None)
         residuals += abs(sum(value.sum().item() for value in own.values()) - change)
         changes += abs(change)
         for key, value in own.items():
@@ -245,7 +245,7 @@ def trained_middle(case: Case) -> dict[str, Tensor]:
     middle = {key: ((value + model.target[key]) / 2).requires_grad_() for key, value in model.baseline.items()}
     optimizer = torch.optim.Adam(list(middle.values()), lr=CURVE_RATE)
     ends = {
-        key: [max(loss(model, w, *image, None) for w in (model.baseline, model.target)) for image in images]
+        key: [max(loss_at(model, w, *image, None) for w in (model.baseline, model.target)) for image in images]
         for key, images in case.images.items()
     }
     for _ in range(CURVE_STEPS):
@@ -268,8 +268,8 @@ def barriers(case: Case, places: Sequence[Weights]) -> Json:
     for name, images in case.images.items():
         heights = []
         for image in images:
-            worse = max(loss(model, weights, *image, None) for weights in (model.baseline, model.target))
-            worst = max(loss(model, weights, *image, None) for weights in places)
+            worse = max(loss_at(model, weights, *image, None) for weights in (model.baseline, model.target))
+            worst = max(loss_at(model, weights, *image, None) for weights in places)
             heights.append(10 * np.log10(max(worst / worse, 1.0)))
         found[name] = round(float(np.mean(heights)), 2)
     return found

@@ -10,18 +10,19 @@ import torch
 from torch import Tensor
 
 from faig.attribution.engine import attribute_image
+from faig.attribution.losses import SQUARED, Loss
 from faig.attribution.path import PathModel, gradients_of
 from faig.attribution.quadrature import END_POINT, Nodes
 from faig.base.errors import InputError
 
 
-def taylor(model: PathModel, lr: Tensor, hr: Tensor) -> np.ndarray:
+def taylor(model: PathModel, lr: Tensor, hr: Tensor, loss: Loss = SQUARED) -> np.ndarray:
     """FAIG of one image with a single node at the target, (F,): one gradient times the weight change.
 
     Raises:
         InputError: as :func:`attribute_image`.
     """
-    return attribute_image(model, lr, hr, END_POINT).scores
+    return attribute_image(model, lr, hr, END_POINT, loss=loss).scores
 
 
 def input_gradients(model: PathModel, clean: Tensor, degraded: Tensor, nodes: Nodes) -> np.ndarray:

@@ -4,7 +4,8 @@
 and :func:`attribute_images` stacks the results of several.
 
 Paper: section 3 (FAIG), section 4.2 (comparison). F = number of filters, N = number of images; theta-bar, theta =
-weights of baseline and target; loss L = sum of squared errors over the image.
+weights of baseline and target; loss L = sum of squared errors over the image, or another of
+:mod:`faig.attribution.losses`.
 """
 
 import warnings
@@ -18,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from faig.attribution.filters import FilterIndex, Granularity
-from faig.attribution.path import PathModel, Weights, gradients_of
+from faig.attribution.losses import SQUARED, Function, Loss, LossName, resolve_loss
+from faig.attribution.path import ADVICE, PathModel, Weights, gradients_of
 from faig.attribution.quadrature import Nodes, QuadratureParams, quadrature
 from faig.attribution.tiling import Tiles, pieces, require_exact
 from faig.base.compute import Compute
@@ -32,7 +34,7 @@ TILE_TOLERANCE = {"fp64": 1e-9, "fp32": 1e-5, "bf16": 0.03}
 MACHINE_ERRORS = (torch.OutOfMemoryError, getattr(torch, "AcceleratorError", torch.OutOfMemoryError))
 """Errors of torch that no image is to blame for; older versions have the first alone."""
 MAX_CONVERGENCE_ERROR = 0.05
-"""A convergence error above which :func:`attribute` warns."""
+"""A convergence error above which it is warned of, see :func:`rough`."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class ImageAttribution:
     """The scores of the filters for one image, and how close its integral comes to what it must be.
 
     ``scores`` (F,): not negative.
-    ``change``: L at the target minus L at the baseline.
+    ``change``: L at the target minus L at the baseline, ``start``.
     ``residual``: the sum of the integrals of all that moves, biases included, minus ``change``. It is 0 for an exact
     integral (completeness, Sundararajan et al. 2017).
     ``num_nodes``: how many nodes the integral took.
@@ -50,6 +52,7 @@ class ImageAttribution:
     """
 
     scores: np.ndarray
+    start: float
     change: float
     residual: float
     num_nodes: int
@@ -66,6 +69,7 @@ class Attribution:
     """What :class:`ImageAttribution` holds, of N images: ``scores`` (N, F), all others (N,)."""
 
     scores: np.ndarray
+    starts: np.ndarray
     changes: np.ndarray
     residuals: np.ndarray
     nodes: np.ndarray
@@ -77,13 +81,49 @@ class Attribution:
         """Sum of |residuals| over the images, as a share of the sum of |changes|; 0 where nothing changes."""
         return convergence_error(np.abs(self.residuals).sum(), np.abs(self.changes).sum())
 
+    @property
+    def improvement(self) -> float:
+        """By how much the target lowers the loss, summed over the images, as a share of the baseline's; at most 1."""
+        return improvement(self.starts.sum(), self.changes.sum())
+
 
 def convergence_error(residuals: float, changes: float) -> float:
     """Sum of absolute residuals as a share of the sum of absolute changes; 0 where nothing changes."""
     return float(residuals / max(changes, np.finfo(np.float32).tiny))
 
 
-def barrier(losses: np.ndarray, ends: tuple[float, float]) -> float:
+def rough(error: float, images: str, more: str, else_: str = "it needs training mode (PathModel)") -> str:
+    """A line that warns of a convergence error above :data:`MAX_CONVERGENCE_ERROR`, else ''.
+
+    Args:
+        error: the convergence error.
+        images: which images it is of, and what was done.
+        more: what to raise.
+        else_: what to do where that does not help.
+    """
+    if error <= MAX_CONVERGENCE_ERROR:
+        return ""
+    return (
+        f"The path integrals of {images} miss {error:.1%} of the change of the loss (convergence error), so their "
+        f"scores are rough: try {more}. If that does not help, gradients are wrong in eval mode: {else_}.\n"
+    )
+
+
+def total_error(results: Sequence[Attribution]) -> float:
+    """The convergence error of all images of several results."""
+    residuals, changes = (
+        sum(np.abs(values).sum() for values in columns)
+        for columns in ([result.residuals for result in results], [result.changes for result in results])
+    )
+    return convergence_error(residuals, changes)
+
+
+def improvement(starts: float, changes: float) -> float:
+    """By how much a sum of losses falls, as a share of what it was; 0 where it was 0 already."""
+    return float(-changes / starts) if starts > 0 else 0.0
+
+
+def barrier(losses: np.ndarray, ends: tuple[float, float], loss: Loss = SQUARED) -> float:
     """By how many dB the worst network within the path is worse than the worse of its ends, at least 0.
 
     Where it is large, the path leads through networks that restore nothing well, and what an integral along it finds
@@ -92,9 +132,10 @@ def barrier(losses: np.ndarray, ends: tuple[float, float]) -> float:
     Args:
         losses: L (n,) at positions within the path.
         ends: L at the baseline and at the target.
+        loss: which tells how many dB a factor of ten in it is.
     """
     worse = max(ends)
-    return float(10 * np.log10(max(losses.max(initial=worse) / worse, 1.0))) if worse > 0 else 0.0
+    return loss.ratio_db(losses.max(initial=worse), worse) if worse > 0 else 0.0
 
 
 def attribute(
@@ -111,6 +152,7 @@ def attribute(
     include: Sequence[str] = ("*",),
     exclude: Sequence[str] = (),
     tiles: Tiles | None = None,
+    loss: LossName | Function = "squared",
     compute: Compute | None = None,
     training: bool = False,
 ) -> tuple[Attribution, FilterIndex]:
@@ -127,6 +169,9 @@ def attribute(
         granularity: a filter is a ``kernel`` (out, in) or an output ``channel``, see :mod:`faig.attribution.filters`.
         include, exclude: shell patterns of layer names. Layers left out still count for the residuals.
         tiles: cut large images; memory then does not depend on their size.
+        loss: what the network's training lowered: ``squared`` (the paper's), ``absolute``, ``charbonnier``, or a
+            function of SR and HR, both (1, C', sH, sW), that returns one number; with ``tiles`` it must be a sum over
+            pixels. See :mod:`faig.attribution.losses`.
         compute: device and precision; fp32 on the CPU if None.
         training: run the network in training mode, see :class:`PathModel <faig.attribution.path.PathModel>`.
 
@@ -135,7 +180,8 @@ def attribute(
 
     Raises:
         InputError: weights of different networks or not finite, an image that is not finite or does not fit the network
-            or whose ground truth has another size than the output, no filter left, too few nodes.
+            or whose ground truth has another size than the output, no filter left, too few nodes, an unknown loss, one
+            that is not one number, or one that is no sum over pixels, with tiles.
 
     Warns:
         UserWarning: the integrals miss more than :data:`MAX_CONVERGENCE_ERROR` of the change of the loss.
@@ -146,19 +192,20 @@ def attribute(
     index = FilterIndex.of(network, granularity=granularity, include=include, exclude=exclude)
     with torch.inference_mode(False):
         model = PathModel(network, baseline, target, compute, index, training=training)
-    result = attribute_images(model, images, params, tiles)
+    result = attribute_images(model, images, params, tiles, resolve_loss(loss))
     if result.convergence_error > MAX_CONVERGENCE_ERROR:
         more = f"max_nodes above {max_nodes}" if rule == "auto" else f"num_nodes above {num_nodes}, or rule='auto'"
-        warnings.warn(
-            f"the integrals miss {result.convergence_error:.1%} of the change of the loss (convergence error, rule "
-            f"{rule!r}, {result.nodes.max()} nodes), so the scores are rough: try {more}",
-            stacklevel=2,
-        )
+        took = f"images (rule {rule!r}, {result.nodes.max()} nodes)"
+        warnings.warn(rough(result.convergence_error, took, more, f"then {ADVICE}").rstrip(), stacklevel=2)
     return result, index
 
 
 def attribute_images(
-    model: PathModel, images: Sequence[Example], params: QuadratureParams | Nodes, tiles: Tiles | None = None
+    model: PathModel,
+    images: Sequence[Example],
+    params: QuadratureParams | Nodes,
+    tiles: Tiles | None = None,
+    loss: Loss = SQUARED,
 ) -> Attribution:
     """Attribute each image by :func:`attribute_image`.
 
@@ -170,11 +217,12 @@ def attribute_images(
     results = []
     for number, (lr, hr) in enumerate(images):
         try:
-            results.append(attribute_image(model, lr, hr, params, tiles))
+            results.append(attribute_image(model, lr, hr, params, tiles, loss))
         except InputError as error:
             raise InputError(f"image {number}: {error}") from error
     return Attribution(
         scores=np.stack([result.scores for result in results]),
+        starts=np.array([result.start for result in results]),
         changes=np.array([result.change for result in results]),
         residuals=np.array([result.residual for result in results]),
         nodes=np.array([result.num_nodes for result in results]),
@@ -184,7 +232,12 @@ def attribute_images(
 
 
 def attribute_image(
-    model: PathModel, lr: Tensor, hr: Tensor, params: QuadratureParams | Nodes, tiles: Tiles | None = None
+    model: PathModel,
+    lr: Tensor,
+    hr: Tensor,
+    params: QuadratureParams | Nodes,
+    tiles: Tiles | None = None,
+    loss: Loss = SQUARED,
 ) -> ImageAttribution:
     """FAIG of one image (paper, equation 6): a filter's score is the sum over its weights of |IG_j|.
 
@@ -195,27 +248,37 @@ def attribute_image(
         lr, hr: the image (1, C, H, W) and its ground truth (1, C', sH, sW).
         params: the rule of the integral, or its nodes.
         tiles: how to cut a large image; None takes it whole.
+        loss: L.
 
     Raises:
         InputError: the image is not finite or does not fit the network; its ground truth has another size than the
-            output; the tiles are not exact for this network; the weights are so large that the integral is not finite.
+            output; the tiles are not exact for this network or this loss; the weights are so large that the integral is
+            not finite.
     """
     with torch.inference_mode(False), torch.enable_grad():
         # Tensors made under inference_mode cannot take part in a graph, copies of them can.
         lr, hr = (value.clone() if value.is_inference() else value for value in (lr, hr))
         require_image(lr, hr)
-        ends = loss(model, model.baseline, lr, hr, tiles), loss(model, model.target, lr, hr, tiles)
+        start, end = (loss_at(model, weights, lr, hr, tiles, loss) for weights in (model.baseline, model.target))
         if tiles is not None:
+            loss.require_sum([piece.hr for piece in pieces(lr, hr, tiles)], hr)
             require_exact(partial(model.restore, model.target), lr, hr, tiles, TILE_TOLERANCE[model.compute.precision])
-        change = ends[1] - ends[0]
-        scores, residual, losses, num_nodes, converged = converge(model, lr, hr, change, params, tiles)
+        change = end - start
+        scores, residual, losses, num_nodes, converged = converge(model, lr, hr, change, params, tiles, loss)
     if not np.isfinite([change, residual, scores.sum()]).all():
         raise InputError("the loss or its gradients are not finite: the weights are too large")
-    return ImageAttribution(scores, change, residual, num_nodes, converged, barrier(losses, ends))
+    height = barrier(losses, (start, end), loss)
+    return ImageAttribution(scores, start, change, residual, num_nodes, converged, height)
 
 
 def converge(
-    model: PathModel, lr: Tensor, hr: Tensor, change: float, params: QuadratureParams | Nodes, tiles: Tiles | None
+    model: PathModel,
+    lr: Tensor,
+    hr: Tensor,
+    change: float,
+    params: QuadratureParams | Nodes,
+    tiles: Tiles | None,
+    loss: Loss,
 ) -> tuple[np.ndarray, float, np.ndarray, int, bool]:
     """Integrate along the path by the nodes or the rule of ``params``, with as many nodes as it takes.
 
@@ -224,7 +287,7 @@ def converge(
     """
 
     def evaluate(nodes: Nodes) -> tuple[np.ndarray, float, np.ndarray]:
-        integrals, losses = integrate(model, lr, hr, nodes, tiles)
+        integrals, losses = integrate(model, lr, hr, nodes, tiles, loss)
         # Equation 6 takes the absolute value of each weight's integral, after the integration and before the sum over
         # the filter. Signs along the path must cancel: a weight whose gradient first lowers and then raises the error
         # changed nothing in the end. Signs among a filter's weights must not: one weight that lowers the error and one
@@ -251,7 +314,7 @@ def converge(
 
 
 def integrate(
-    model: PathModel, lr: Tensor, hr: Tensor, nodes: Nodes, tiles: Tiles | None = None
+    model: PathModel, lr: Tensor, hr: Tensor, nodes: Nodes, tiles: Tiles | None = None, loss: Loss = SQUARED
 ) -> tuple[dict[str, Tensor], np.ndarray]:
     """Integrated gradients of all that moves along the path (paper, equation 5), signed, for one image.
 
@@ -263,6 +326,7 @@ def integrate(
         lr, hr: the image (1, C, H, W) and its ground truth (1, C', sH, sW).
         nodes: the rule's positions and coefficients.
         tiles: how to cut a large image; None takes it whole.
+        loss: L.
 
     Returns:
         By state-dict key IG, of the weights' shapes, 0 where nothing moves; and L at each node (none if nothing moves).
@@ -277,7 +341,7 @@ def integrate(
         moving = [weights[name] for name in model.moving]
         losses.append(0.0)
         for piece in pieces(lr, model.compute.to_device(hr), tiles):
-            error = piece.error(model.restore(weights, piece.lr))
+            error = piece.error(model.restore(weights, piece.lr), loss)
             losses[-1] += error.item()
             # One tile's graph at a time; a weight that the output does not depend on has no gradient.
             gradients = gradients_of(error, moving)
@@ -287,7 +351,9 @@ def integrate(
     return {name: value * model.change[name] for name, value in total.items()}, np.array(losses)
 
 
-def loss(model: PathModel, weights: Weights, lr: Tensor, hr: Tensor, tiles: Tiles | None) -> float:
+def loss_at(
+    model: PathModel, weights: Weights, lr: Tensor, hr: Tensor, tiles: Tiles | None, loss: Loss = SQUARED
+) -> float:
     """L of one image (1, C, H, W) with ground truth (1, C', sH, sW), summed in fp64.
 
     Raises:
@@ -295,7 +361,7 @@ def loss(model: PathModel, weights: Weights, lr: Tensor, hr: Tensor, tiles: Tile
     """
     hr = model.compute.to_device(hr)
     with torch.no_grad():
-        return sum(piece.error(restore_image(model, weights, piece.lr)).item() for piece in pieces(lr, hr, tiles))
+        return sum(piece.error(restore_image(model, weights, piece.lr), loss).item() for piece in pieces(lr, hr, tiles))
 
 
 def restore_image(model: PathModel, weights: Weights, lr: Tensor) -> Tensor:

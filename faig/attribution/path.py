@@ -108,11 +108,7 @@ class PathModel:
             keep: whether another derivative of the same output will be asked for.
         """
         keys = self.index.keys
-        gradients = (
-            gradients_of(output, [weights[key] for key in keys], direction, keep=keep)
-            if output.requires_grad
-            else [None for _ in keys]
-        )
+        gradients = gradients_of(output, [weights[key] for key in keys], direction, keep=keep)
         return self.index.collect(
             {
                 key: torch.zeros_like(self.change[key]) if gradient is None else -gradient * self.change[key]
@@ -175,6 +171,8 @@ def gradients_of(
     Raises:
         InputError: the network writes in place over what its own gradients need.
     """
+    if not output.requires_grad:
+        return (None,) * len(weights)
     try:
         return torch.autograd.grad(output, weights, direction, retain_graph=keep, allow_unused=True)
     except RuntimeError as error:

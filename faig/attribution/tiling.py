@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from faig.attribution.losses import SQUARED, Loss
 from faig.base.errors import InputError
 
 MAX_PROBE = 1024
@@ -58,18 +59,19 @@ class Piece:
     inside: tuple[slice, slice]
     size: tuple[int, int]
 
-    def error(self, sr: Tensor) -> Tensor:
-        """Sum of squared errors over the tile in fp64, a scalar; ``sr`` is the network's output for ``lr``.
+    def error(self, sr: Tensor, loss: Loss = SQUARED) -> Tensor:
+        """The loss over the tile in fp64, a scalar; ``sr`` is the network's output for ``lr``.
 
         Raises:
-            InputError: the output has not the size or the channels that the ground truth asks for.
+            InputError: the output has not the size or the channels that the ground truth asks for; the loss is not one
+                number.
         """
         expected = (*self.hr.shape[:-2], *self.size)
         if tuple(sr.shape) != expected:
             raise InputError(
                 f"the network makes {tuple(sr.shape)} of {tuple(self.lr.shape)}, the ground truth asks for {expected}"
             )
-        return (sr[..., self.inside[0], self.inside[1]] - self.hr).square().sum(dtype=torch.float64)
+        return loss(sr[..., self.inside[0], self.inside[1]], self.hr)
 
 
 def pieces(lr: Tensor, hr: Tensor, tiles: Tiles | None) -> Iterator[Piece]:

@@ -22,7 +22,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from faig.attribution.engine import attribute_images
+from faig.attribution.engine import Attribution, attribute_images
+from faig.attribution.losses import SQUARED, Loss
 from faig.attribution.path import PathModel, Weights
 from faig.attribution.quadrature import Nodes
 from faig.base.errors import InputError
@@ -55,11 +56,11 @@ class LabelledCrop:
     lr: Tensor
 
 
-def pseudo_scores(model: PathModel, images: Sequence[Tensor], nodes: Nodes) -> np.ndarray:
-    """FAIG of images without ground truth, the target's output in its place: LR (1, 3, H, W) each -> (N, F)."""
+def attribute_alone(model: PathModel, images: Sequence[Tensor], nodes: Nodes, loss: Loss = SQUARED) -> Attribution:
+    """FAIG of N images (1, 3, H, W) without ground truth, the target's output in its place."""
     with torch.no_grad():
         pairs = [(lr, model.restore(model.target, lr).cpu()) for lr in images]
-    return attribute_images(model, pairs, nodes).scores
+    return attribute_images(model, pairs, nodes, loss=loss)
 
 
 def overlap(scores: np.ndarray, found: Mapping[str, np.ndarray]) -> pd.DataFrame:

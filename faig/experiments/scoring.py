@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from faig.attribution.comparisons import discriminate, input_gradients, random_scores, taylor, weight_change
-from faig.attribution.engine import Example, attribute_image, barrier, convergence_error, loss
+from faig.attribution.engine import Example, attribute_image, barrier, convergence_error, improvement, loss_at, rough
 from faig.attribution.learning import (
     UNSETTLED,
     Inputs,
@@ -18,6 +18,7 @@ from faig.attribution.learning import (
     learn_scores,
     restore_both,
 )
+from faig.attribution.losses import LOSSES, Loss, LossName
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import END_POINT, Nodes, QuadratureParams, quadrature
 from faig.attribution.second_order import LAST_QUARTER, Expansion, contrast_expansions, expand
@@ -51,6 +52,7 @@ class ScoreParams:
 
     images: CropParams
     dead_leaves: CropParams
+    loss: LossName
     contrast: Literal["difference", "share", "plain"]
     quadrature: QuadratureParams
     learned: LearnedParams
@@ -81,11 +83,12 @@ def score_filters(
         store: keeps the scores of each image, for a run that is started again.
 
     Returns:
-        The scores, and of FAIG by degradation the ``convergence_error``, the mean number of ``nodes``, of how many
-        images the integral was ``unconverged`` (rule ``auto``), and the mean ``barrier`` in dB, of clean inputs too;
-        of learned masks the ``learning_error`` of each attributed degradation, unless there is nothing to remove.
+        The scores, and of FAIG by degradation the ``convergence_error``, the ``improvement`` (by how much the target
+        lowers the loss, as a share of the baseline's), the mean number of ``nodes``, of how many images the integral
+        was ``unconverged`` (rule ``auto``), and the mean ``barrier`` in dB, of clean inputs too; of learned masks the
+        ``learning_error`` of each attributed degradation, unless there is nothing to remove.
     """
-    nodes = quadrature("gausslegendre", params.quadrature.num_nodes)
+    nodes, loss = quadrature("gausslegendre", params.quadrature.num_nodes), LOSSES[params.loss]
 
     def mean(method: str, name: str, own: Sequence[T], score: Callable[[T], np.ndarray]) -> np.ndarray:
         """The mean over one degradation's images of their scores (F,) by one method."""
@@ -94,10 +97,10 @@ def score_filters(
     integrated, expanded, second, checks = {}, {}, {}, {}
     for name in target.contrasted:
         integrated[name], checks[name] = _integrated(name, images[name], params, model, group, store)
-        expanded[name] = mean("taylor", name, images[name], lambda image: taylor(model, *image))
+        expanded[name] = mean("taylor", name, images[name], lambda image: taylor(model, *image, loss))
         advance(1)
     if CLEAN not in checks:
-        checks[CLEAN] = {"barrier": _barrier(images[CLEAN], nodes, model, group, store)}
+        checks[CLEAN] = {"barrier": _barrier(images[CLEAN], nodes, loss, model, group, store)}
     # Behind a barrier, slopes on the path may say little of the target: then they are taken at the target itself.
     near = LAST_QUARTER if max(check["barrier"] for check in checks.values()) < BARRIER else END_POINT
     for name in (*target.attribute, CLEAN):
@@ -135,18 +138,20 @@ def _integrated(
     mean, own = _mean(
         f"faig_{name}",
         images,
-        lambda image: attribute_image(model, *image, params.quadrature).arrays(),
+        lambda image: attribute_image(model, *image, params.quadrature, loss=LOSSES[params.loss]).arrays(),
         model,
         group,
         store,
     )
-    totals = np.zeros(5)
+    totals = np.zeros(7)
     for part in own:
-        numbers = abs(part["residual"]), abs(part["change"]), part["num_nodes"], not part["converged"], part["barrier"]
+        errors = abs(part["residual"]), abs(part["change"]), part["start"], part["change"]
+        numbers = *errors, part["num_nodes"], not part["converged"], part["barrier"]
         totals += np.array(numbers, dtype=np.float64)
-    residuals, changes, num_nodes, num_unconverged, barriers = group.sum(totals)
+    residuals, sizes, starts, changes, num_nodes, num_unconverged, barriers = group.sum(totals)
     return mean, {
-        "convergence_error": convergence_error(residuals, changes),
+        "convergence_error": convergence_error(residuals, sizes),
+        "improvement": improvement(starts, changes),
         "nodes": num_nodes / len(images),
         "unconverged": num_unconverged,
         "barrier": barriers / len(images),
@@ -169,14 +174,16 @@ def _expanded(
     return Expansion.of(group.sum(total) / len(images))
 
 
-def _barrier(images: Sequence[Example], nodes: Nodes, model: PathModel, group: Group, store: Store) -> float:
+def _barrier(
+    images: Sequence[Example], nodes: Nodes, loss: Loss, model: PathModel, group: Group, store: Store
+) -> float:
     """Mean over images of the barrier on the path, in dB, of inputs that are not integrated."""
 
     def measure(lr: Tensor, hr: Tensor) -> Arrays:
         start, *within, end = (
-            loss(model, model.at(position), lr, hr, None) for position in (0.0, *nodes.positions, 1.0)
+            loss_at(model, model.at(position), lr, hr, None, loss) for position in (0.0, *nodes.positions, 1.0)
         )
-        return {"barrier": np.array(barrier(np.array(within), (start, end)))}
+        return {"barrier": np.array(barrier(np.array(within), (start, end), loss))}
 
     shared = group.share(list(enumerate(images)))
     own = [store.get(f"barrier_{number}", lambda image=image: measure(*image)) for number, image in shared]
@@ -215,6 +222,29 @@ def unsettled(checks: Checks) -> str:
     return "".join(
         UNSETTLED.format(degradation=name, error=error) + "\n" for name, error in errors.items() if error >= 1
     )
+
+
+def unexplained(checks: Checks, params: QuadratureParams) -> str:
+    """A line for each degradation whose path integrals miss too much of the change of the loss, else ''."""
+    key = "max_nodes" if params.rule == "auto" else "num_nodes"
+    more = f"score.quadrature.{key} above {getattr(params, key)}" + ("" if params.rule == "auto" else ", or rule: auto")
+    errors = {name: check["convergence_error"] for name, check in checks.items() if "convergence_error" in check}
+    return "".join(rough(error, f"{name} images", more) for name, error in errors.items())
+
+
+def without_gain(checks: Checks, attributed: Sequence[str]) -> str:
+    """A line for each attributed degradation on which the target is no better than the baseline, else ''."""
+    return "".join(
+        f"On {name} images the target's loss is {abs(share):.1%} above the baseline's: it did not learn to remove it, "
+        "so no filters do. Fine-tune longer, or leave it out of the target's `attribute`.\n"
+        for name in attributed
+        if (share := checks[name]["improvement"]) <= 0
+    )
+
+
+def warnings_of(checks: Checks, attributed: Sequence[str], params: QuadratureParams) -> str:
+    """All lines that warn of what was found while scoring, '' where all is well."""
+    return without_gain(checks, attributed) + unexplained(checks, params) + detour(checks) + unsettled(checks)
 
 
 def num_passes(target: TargetParams) -> int:

@@ -64,13 +64,13 @@ def with_depths(
 
 def check_results(checks: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     """How well a target's path integrals close: the worst degradation's ``convergence_error``, ``nodes`` and
-    ``unconverged``, and each degradation's ``barrier`` in dB and ``learning_error``.
+    ``unconverged``, and each degradation's ``barrier`` in dB, ``improvement`` and ``learning_error``.
     """
     keys = ("convergence_error", "nodes", "unconverged")
     worst = {key: max(check[key] for check in checks.values() if key in check) for key in keys}
     return worst | {
         key: {name: check[key] for name, check in checks.items() if key in check}
-        for key in ("barrier", "learning_error")
+        for key in ("barrier", "improvement", "learning_error")
     }
 
 
