@@ -13,6 +13,9 @@ baseline
 target
     The baseline fine-tuned on degraded inputs. Weights theta. ``blind``: on all degradations; a specialist
     (``only_blur``): on one. The main target is the one that metrics, predictor and argument are about.
+kinship
+    How alike the weights of baseline and target are, by correlation and distance. Filters of networks that were not
+    trained one from the other do not correspond.
 contrast
     The inputs a degradation is compared with when its filters are sought.
 score

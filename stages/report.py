@@ -10,7 +10,7 @@ from faig.base.seeds import derive_seed
 from faig.base.statistics import BootstrapParams
 from faig.data.targets import TargetParams
 from faig.experiments.score_table import Method, read_discovered, read_layers, read_metadata
-from faig.figures.charts import selectivity_chart
+from faig.figures.charts import kinship_chart, selectivity_chart
 from faig.figures.pictures import masking_picture
 from faig.figures.plots import layer_profile, ratio_curves
 from faig.report.effects import effects, gains
@@ -44,7 +44,8 @@ def main(curves: Path, scores: Path, predictions: Path, plots: Path, **paths: Pa
         results["finetune"][name] = gains(sweep := read_parquet(paths["sweeps"] / file))
         results["ratios"][name] = curves_of(sweep, target.attribute, min_gain, bootstrap, seed)
         results["yardstick"][name] = yardstick(sweep, target.attribute, min_gain, bootstrap, seed, tiled=bool(tiles))
-        results["score"][name] = check_results(read_metadata(scores / file)["checks"])
+        results["score"][name] = check_results(read_metadata(scores / file))
+        kinship_chart(results["score"][name], plots / f"kinship/{name}.png")
         rankings = read_discovered(scores / file, ratio, len(layers.numbers), [method])
         found[name] = {key.degradation: filters for key, filters in rankings.items()}
         counts = {of: layers.count(filters) for of, filters in found[name].items()}

@@ -12,11 +12,10 @@ from faig.base.params import Seed, load_params
 from faig.base.processes import process_group
 from faig.base.resuming import Store
 from faig.base.seeds import derive_seed
-from faig.data.crops import choose_crops, cut
 from faig.data.pairs import read_entries, split_pairs
 from faig.data.targets import CLEAN, TargetParams
 from faig.experiments.score_table import write_scores
-from faig.experiments.scoring import ScoreParams, score_filters, warnings_of
+from faig.experiments.scoring import ScoreParams, compare_weights, cut_crops, score_filters, warnings_of
 from stages.shared.cli import TARGET, checkpoint_folder, delete_afterwards, reads, relaunched, stage, writes
 from stages.shared.foresight import foreseen
 from stages.shared.network import read_path
@@ -36,17 +35,9 @@ def main(target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: 
     with process_group(compute.device) as group:
         model = read_path(baseline, network, compute)
         train, _ = split_pairs(read_entries(pairs), hr, lr)
-        places = choose_crops(train, params.images, derive_seed(seed, "score"))
-        leaves = choose_crops(train, params.dead_leaves, derive_seed(seed, "score"), dead_leaves=True)
-        images = {
-            name: cut(train, name, places, params.images.size) + cut(train, name, leaves, params.dead_leaves.size)
-            for name in settings.degradations
-        }
-        learned = choose_crops(train, params.learned.images, derive_seed(seed, "learned"))
-        learnt_from = {
-            name: [lr for lr, _ in cut(train, name, learned, params.learned.images.size)]
-            for name in {*settings.attribute, CLEAN}
-        }
+        images, learnt_from, crops = cut_crops(train, settings, params, seed)
+        kinship, warning = compare_weights(model, images[CLEAN][0], params)
+        click.echo(warning if group.is_writer else "", err=True, nl=False)
         generator, learning = np.random.default_rng(derive_seed(seed, "random")), derive_seed(seed, "learning")
         files = [path.read_bytes() for path in (network, baseline, pairs)]
         store = Store.unique(checkpoint_folder("score", target), *files, params, settings, seed, compute.describe())
@@ -57,9 +48,9 @@ def main(target: str, hr: Path, lr: Path, pairs: Path, baseline: Path, network: 
         if not group.is_writer:
             return
     delete_afterwards(store.folder)
-    described = {"target": target, "settings": asdict(params), **asdict(settings), "checks": checks}
+    described = {"target": target, "settings": asdict(params), **asdict(settings), "checks": checks, "kinship": kinship}
     described["computed_with"] = {**compute.describe(), "processes": str(group.size), "torch": version("torch")}
-    described["images"] = list(map(asdict, places + leaves + learned))
+    described["images"] = list(map(asdict, crops))
     write_scores(output, model.index, scores, described)
     click.echo(warnings_of(checks, settings.attribute, params.quadrature), err=True, nl=False)
 

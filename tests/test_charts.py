@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from faig.figures.charts import selectivity_chart, severity_chart
+from faig.figures.charts import kinship_chart, selectivity_chart, severity_chart
 
 EFFECTS = {
     "blur": {"lost_db": {"blur": 2.0, "clean": -0.1, "noise": 0.5}, "lost_share": {"blur": 1.0, "noise": 0.1}},
@@ -41,3 +41,13 @@ def test_filters_of_degradations_that_are_not_varied_are_drawn_too(tmp_path: Pat
     severity_chart(pd.DataFrame(rows), tmp_path / "all.png")
     severity_chart(pd.DataFrame(rows[::3]), tmp_path / "own.png")
     assert not np.array_equal(picture(tmp_path / "all.png"), picture(tmp_path / "own.png"))
+
+
+def test_kinship_is_drawn_for_every_layer(tmp_path: Path):
+    values = {"correlation": 0.8, "relative_distance": 0.6}
+    for names in (["first", "last"], [f"body.{number}" for number in range(30)]):
+        by_layer = dict.fromkeys(names, 0.7)
+        kinship_chart({**values, "layer_correlation": by_layer, "layer_distance": by_layer}, tmp_path / "new/a.png")
+    wide = picture(tmp_path / "new/a.png").shape[1]
+    kinship_chart({**values, "layer_correlation": {"a": 0.1}, "layer_distance": {"a": 0.1}}, tmp_path / "new/a.png")
+    assert picture(tmp_path / "new/a.png").shape[1] < wide

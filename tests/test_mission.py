@@ -24,6 +24,10 @@ CHECKS = {
     "clean": {"barrier": 0.7},
 }
 
+KINSHIP = {"correlation": 0.8, "relative_distance": 0.6}
+KINSHIP |= {"layer_correlation": {"first": 0.7, "last": 0.9}, "layer_distance": {"first": 0.5, "last": 0.7}}
+METADATA = {"checks": CHECKS, "kinship": KINSHIP}
+
 
 def measured(*ratios: float, gain: float = 4.0) -> pd.DataFrame:
     """PSNR of the committed target's inputs: fine-tuning brings ``gain`` but for clean, masking takes a share of it."""
@@ -59,7 +63,7 @@ def results_of(gain: float = 4.0) -> dict:
     predictors = {
         name: {"accuracy_attributed": 0.9, "accuracy_all": 0.8, "auroc": {}} for name in ("overlap", "response")
     }
-    return {**results, "score": {"blind": check_results(CHECKS)}, "predict": predictors}
+    return {**results, "score": {"blind": check_results(METADATA)}, "predict": predictors}
 
 
 def test_curves_are_the_effects_at_each_ratio_and_what_is_kept():
@@ -91,7 +95,7 @@ def test_the_worst_degradation_says_how_well_the_integrals_close():
     worst = {"convergence_error": 0.05, "nodes": 24.0, "unconverged": 1.0}
     barriers = {"blur": 0.3, "noise": 0.1, "clean": 0.7}
     rest = {"improvement": {"blur": 0.4, "noise": 0.7}, "learning_error": {"blur": 0.2}}
-    assert check_results(CHECKS) == {**worst, "barrier": barriers, **rest}
+    assert check_results(METADATA) == {**KINSHIP, **worst, "barrier": barriers, **rest}
 
 
 def test_depths_are_means_over_the_filters():
@@ -119,6 +123,7 @@ def test_the_headline_is_at_most_20_numbers_each_found_in_the_results():
         "prediction_accuracy",
         "faig_convergence_error",
         "faig_barrier_db",
+        "weights_correlation",
     ]
     assert len(numbers(found)) <= 20
     own = results["mask"]["blind"]["faig"]
@@ -132,6 +137,7 @@ def test_the_headline_is_at_most_20_numbers_each_found_in_the_results():
         f"{name}_{among}" for name in ("overlap", "response") for among in ("attributed", "all")
     }
     assert (found["faig_convergence_error"], found["faig_barrier_db"]) == (0.05, 0.7)
+    assert found["weights_correlation"] == 0.8
 
 
 def test_the_headline_leaves_out_what_was_not_measured():

@@ -1,7 +1,7 @@
 """All scoring methods side by side: images by degradation -> one ranking per method and degradation."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from faig.attribution.comparisons import discriminate, input_gradients, random_scores, taylor, weight_change
 from faig.attribution.engine import Example, attribute_image, barrier, convergence_error, improvement, loss_at, rough
+from faig.attribution.kinship import kinship
 from faig.attribution.learning import (
     UNSETTLED,
     Inputs,
@@ -25,7 +26,9 @@ from faig.attribution.second_order import LAST_QUARTER, Expansion, contrast_expa
 from faig.base.params import settings
 from faig.base.processes import Group
 from faig.base.resuming import NOTHING, Arrays, Store
-from faig.data.crops import CropParams
+from faig.base.seeds import derive_seed
+from faig.data.crops import Crop, CropParams, choose_crops, cut
+from faig.data.pairs import Pair
 from faig.data.targets import CLEAN, TargetParams
 from faig.experiments.score_table import Key
 
@@ -57,6 +60,44 @@ class ScoreParams:
     quadrature: QuadratureParams
     learned: LearnedParams
     num_random: Annotated[int, Field(ge=1, le=100)]
+
+
+def cut_crops(
+    pairs: Sequence[Pair], target: TargetParams, params: ScoreParams, seed: int
+) -> tuple[dict[str, list[Example]], dict[str, list[Tensor]], list[Crop]]:
+    """Cut what is scored and what masks are learned from, out of training pairs: see :func:`score_filters`.
+
+    Returns:
+        ``images``, ``learnt_from``, and where all of them lie.
+    """
+    places = choose_crops(pairs, params.images, derive_seed(seed, "score"))
+    leaves = choose_crops(pairs, params.dead_leaves, derive_seed(seed, "score"), dead_leaves=True)
+    images = {
+        name: cut(pairs, name, places, params.images.size) + cut(pairs, name, leaves, params.dead_leaves.size)
+        for name in target.degradations
+    }
+    learned = choose_crops(pairs, params.learned.images, derive_seed(seed, "learned"))
+    learnt_from = {
+        name: [lr for lr, _ in cut(pairs, name, learned, params.learned.images.size)]
+        for name in {*target.attribute, CLEAN}
+    }
+    return images, learnt_from, places + leaves + learned
+
+
+def compare_weights(model: PathModel, image: Example, params: ScoreParams) -> tuple[dict[str, Any], str]:
+    """How alike baseline and target are, and a line that warns where they do not look related.
+
+    Args:
+        image: a clean one, for the barrier that the line gives.
+
+    Returns:
+        ``correlation`` and ``relative_distance`` of the weights, and the same of each layer in ``layer_correlation``
+        and ``layer_distance``; the line, or ''.
+    """
+    found, nodes = kinship(model), quadrature("gausslegendre", params.quadrature.num_nodes)
+    height = 0.0 if found.related else _height(model, image, nodes, LOSSES[params.loss])
+    numbers = {"correlation": found.correlation, "relative_distance": found.distance}
+    return numbers | {"layer_correlation": found.correlations, "layer_distance": found.distances}, found.warn(height)
 
 
 def score_filters(
@@ -178,16 +219,19 @@ def _barrier(
     images: Sequence[Example], nodes: Nodes, loss: Loss, model: PathModel, group: Group, store: Store
 ) -> float:
     """Mean over images of the barrier on the path, in dB, of inputs that are not integrated."""
-
-    def measure(lr: Tensor, hr: Tensor) -> Arrays:
-        start, *within, end = (
-            loss_at(model, model.at(position), lr, hr, None, loss) for position in (0.0, *nodes.positions, 1.0)
-        )
-        return {"barrier": np.array(barrier(np.array(within), (start, end), loss))}
-
     shared = group.share(list(enumerate(images)))
-    own = [store.get(f"barrier_{number}", lambda image=image: measure(*image)) for number, image in shared]
+    own = [
+        store.get(f"barrier_{number}", lambda image=image: {"barrier": np.array(_height(model, image, nodes, loss))})
+        for number, image in shared
+    ]
     return float(group.sum(np.array([sum(part["barrier"] for part in own)]))[0] / len(images))
+
+
+def _height(model: PathModel, image: Example, nodes: Nodes, loss: Loss) -> float:
+    """The barrier on the path for one image, in dB."""
+    places = (0.0, *nodes.positions, 1.0)
+    start, *within, end = (loss_at(model, model.at(place), *image, tiles=None, loss=loss) for place in places)
+    return barrier(np.array(within), (start, end), loss)
 
 
 def _mean(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 
-from faig.figures.plots import GREY, MARKERS, colours_of, figure_file, label_of, legend_above
+from faig.figures.plots import BLACK, BLUE, GREY, MARKERS, colours_of, figure_file, label_of, legend_above
 
 SHARES = colormaps["Blues"].with_extremes(bad=f"{GREY}40")
 
@@ -96,6 +96,30 @@ def selectivity_chart(effects: Mapping[str, Mapping[str, Any]], path: Path) -> N
         axes.set_xticks(range(len(columns)), [label_of(name) for name in columns])
         axes.set_yticks(range(len(rows)), [label_of(name) for name in rows])
         axes.set(xlabel="inputs", ylabel="filters masked", title="lost by masking: share of the gain, or dB")
+
+
+def kinship_chart(values: Mapping[str, Any], path: Path) -> None:
+    """Write how alike the weights of baseline and target are, layer by layer: correlation and relative distance.
+
+    Args:
+        values: ``layer_correlation`` and ``layer_distance`` by layer from input to output, ``correlation`` and
+            ``relative_distance`` of all layers together, which a line shows.
+        path: of the PNG file.
+    """
+    layers = list(values["layer_correlation"])
+    with figure_file(path, max(6.0, 2 + 0.3 * len(layers)), 5.0) as figure:
+        upper, lower = figure.subplots(2, 1, sharex=True)
+        for axes, by_layer, whole in (
+            (upper, values["layer_correlation"], values["correlation"]),
+            (lower, values["layer_distance"], values["relative_distance"]),
+        ):
+            axes.bar(range(len(layers)), list(by_layer.values()), color=BLUE, label="each layer")
+            axes.axhline(whole, color=BLACK, linewidth=0.9, label="all layers")
+            axes.grid(visible=False, axis="x")
+        upper.set_ylabel("correlation of weights")
+        lower.set_ylabel("change [share of baseline]")
+        lower.set_xticks(range(len(layers)), layers, rotation=90)
+        legend_above(figure, upper)
 
 
 def severity_chart(table: pd.DataFrame, path: Path) -> None:

@@ -126,10 +126,11 @@ def describe(name: str, architecture: str, network: nn.Module, scale: int, *, wh
         InputError: it is no network of this scale that restores images and can be differentiated.
     """
     try:
-        frame = find_frame(network, scale)
-        return ForeignSpec(
-            name=name, architecture=architecture, frame=frame, training=needs_training_mode(network, frame)
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the code of others
+            frame = find_frame(network, scale)
+            training = needs_training_mode(network, frame)
+        return ForeignSpec(name=name, architecture=architecture, frame=frame, training=training)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
 
@@ -288,9 +289,11 @@ def import_spandrel() -> ModuleType:
     Raises:
         InputError: it is not installed; says which command installs it.
     """
+    if SPANDREL in sys.modules:
+        return sys.modules[SPANDREL]
     try:
         with _torchvision():
-            return importlib.import_module("spandrel")
+            return importlib.import_module(SPANDREL)
     except ImportError as error:
         raise InputError(
             f"network.name = {SPANDREL!r} needs the package spandrel ({error}): install it by `{INSTALL}`"

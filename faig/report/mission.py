@@ -62,13 +62,16 @@ def with_depths(
     }
 
 
-def check_results(checks: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """How well a target's path integrals close: the worst degradation's ``convergence_error``, ``nodes`` and
-    ``unconverged``, and each degradation's ``barrier`` in dB, ``improvement`` and ``learning_error``.
+def check_results(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What a score table's metadata tell of a target: ``kinship`` with its baseline, and ``checks`` by degradation.
+
+    How alike the weights are: see :func:`faig.experiments.scoring.compare_weights`. How well integrals close: the worst
+    degradation's ``convergence_error``, ``nodes`` and ``unconverged``, and each degradation's ``barrier`` in dB,
+    ``improvement`` and ``learning_error``.
     """
-    keys = ("convergence_error", "nodes", "unconverged")
+    keys, checks = ("convergence_error", "nodes", "unconverged"), metadata["checks"]
     worst = {key: max(check[key] for check in checks.values() if key in check) for key in keys}
-    return worst | {
+    return {**metadata["kinship"], **worst} | {
         key: {name: check[key] for name, check in checks.items() if key in check}
         for key in ("barrier", "improvement", "learning_error")
     }
@@ -100,4 +103,5 @@ def headline(results: Mapping[str, Any], target: str, method: str) -> dict[str, 
         "prediction_accuracy": accuracy,
         "faig_convergence_error": score["convergence_error"],
         "faig_barrier_db": max(score["barrier"].values()),
+        "weights_correlation": score["correlation"],
     }
