@@ -8,7 +8,7 @@ from faig.attribution.filters import Granularity
 from faig.base.compute import ComputeParams
 from faig.base.params import Name, NonNegative, Ratio, Scale, Seed, settings
 from faig.base.statistics import BootstrapParams
-from faig.data.degradation import DOWNSAMPLING, clean_operations, parse_operations
+from faig.data.degradation import DOWNSAMPLING, GIVEN, clean_operations, parse_operations
 from faig.data.photographs import DatasetParams
 from faig.data.targets import CLEAN, TargetParams
 from faig.experiments.branches import BranchesParams
@@ -67,7 +67,13 @@ class PipelineParams:
         if self.downsampling not in DOWNSAMPLING:
             raise ValueError(f"downsampling = {self.downsampling!r} is not one of {', '.join(DOWNSAMPLING)}")
         for name, operations in self.degradations.items():
-            parse_operations(f"degradations.{name}", operations, scale=self.scale)
+            if operations != GIVEN:
+                parse_operations(f"degradations.{name}", operations, scale=self.scale)
+            elif self.dataset.dead_leaves.num_images:
+                raise ValueError(
+                    f"degradations.{name} is {GIVEN}, and no LR images are given of dead leaves: "
+                    "set dataset.dead_leaves.num_images: 0"
+                )
         if RESERVED in self.targets:
             raise ValueError(f"targets.{RESERVED}: this name is the baseline's own, choose another")
         self._check_names()

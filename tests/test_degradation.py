@@ -473,6 +473,11 @@ def test_groups_are_parsed_as_lists_are():
             parse(groups)
 
 
+def test_what_is_given_is_not_made():
+    with pytest.raises(ParamsError, match=r"degradations\.new is given: its LR images are files"):
+        parse_operations("degradations.new", "given", scale=2)
+
+
 def test_what_is_no_list_is_refused():
     with pytest.raises(ParamsError, match=r"degradations\.new must be a list of operations"):
         parse_operations("degradations.new", "downsample", scale=2)

@@ -65,6 +65,7 @@ def values(place: Path, *, num_made: int = 0, **changes: Any) -> dict[str, Any]:
         "min_size": 16,
         "dead_leaves": DEAD_LEAVES | {"num_images": num_made},
         "test_tiles": None,
+        "lr": "none",
     }
     return section | changes
 
@@ -96,9 +97,9 @@ def load(section: dict[str, Any], *, scale: int = 2) -> tuple[Images, Images]:
     params, found = params_of(section), {split: {} for split in SPLITS}
     digests = []
     for source in list_sources({"train": params.train, "test": params.test}, params):
-        images, digest = make_images(source, params, scale=scale, seed=0)
-        found[source.split] |= images
-        digests.append((source, digest))
+        made = make_images(source, params, scale=scale, seed=0)
+        found[source.split] |= made.images
+        digests.append((source, made.digest))
     require_disjoint(digests)
     return found["train"], found["test"]
 
@@ -321,7 +322,7 @@ def run_prepare(run: Run, output: str = "data/hr", **changes: Any) -> Result:
 
 
 def run_synthesize(run: Run, output: str, degradation: str = "noise", **changes: Any) -> Result:
-    options = ["--degradation", degradation, "--hr", "data/hr", "--output", output]
+    options = ["--degradation", degradation, "--hr", "data/hr", "--given", "given", "--output", output]
     return run(synthesize, *options, **changes)
 
 
@@ -343,7 +344,8 @@ def require_clean_failure(result: Result, message: str, output: str) -> None:
 def test_prepare_writes_both_splits_and_repeats_its_bytes(run: Run):
     for output in ("data/hr", "again"):
         assert run_prepare(run, output).exit_code == 0
-    assert list(bytes_of("data/hr")) == ["test/d.png", "test/e.png", "train/a.png", "train/b.png", "train/c.png"]
+    images = ["test/d.png", "test/e.png", "train/a.png", "train/b.png", "train/c.png"]
+    assert list(bytes_of("data/hr")) == ["cuts.csv", *images]
     assert bytes_of("data/hr") == bytes_of("again")
     np.testing.assert_array_equal(read_image(Path("data/hr/train/b.png")), photograph(1))
 
@@ -404,7 +406,7 @@ def test_prepare_refuses_values_out_of_range(run: Run, changes: dict[str, Any], 
 def test_synthesize_degrades_every_image_under_its_name(run: Run):
     run_prepare(run)
     assert run_synthesize(run, "data/lr/noise").exit_code == 0
-    assert list(bytes_of("data/lr/noise")) == list(bytes_of("data/hr"))
+    assert ["cuts.csv", *bytes_of("data/lr/noise")] == list(bytes_of("data/hr"))
     lr = degrade(
         read_image(Path("data/hr/train/b.png")),
         parse_operations("noise", OPERATIONS["noise"], scale=2),

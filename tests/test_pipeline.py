@@ -161,6 +161,7 @@ def test_no_stage_runs_every_time():
 def test_code_and_photographs_and_published_weights_are_dependencies():
     assert paths_of("list_imports", "deps") == ["faig", "stages"]
     assert {"${dataset.train}", "${dataset.test}"} <= set(paths_of("prepare", "deps"))
+    assert "${dataset.lr}" in paths_of("synthesize", "deps")
     assert COMMITTED["dataset"]["train"].startswith(f"{paths_of('photographs', 'outs')[0]}/")
     for stage in ("check", "train_baseline", "finetune"):
         assert "${network.pretrained}" in paths_of(stage, "deps")
@@ -405,6 +406,19 @@ def test_at_scale_1_nothing_downsamples_and_clean_is_empty():
     assert "degradations.clean must be [downsample] alone at scale = 2" in error_of(
         degradations__clean=COMMITTED["degradations"]["noise"]
     )
+
+
+def test_given_degradations_are_files_for_whole_photographs():
+    given = {"degradations__camera": "given", "dataset__dead_leaves__num_images": 0}
+    params = copy.deepcopy(COMMITTED)
+    params["degradations"]["camera"], params["dataset"]["dead_leaves"]["num_images"] = "given", 0
+    validate("", params, PipelineParams, source="params.yaml")
+    assert "degradations.camera is given, and no LR images are given of dead leaves" in error_of(
+        degradations__camera="given"
+    )
+    levels = {**COMMITTED["severity"]["levels"], "camera": COMMITTED["severity"]["levels"]["blur"]}
+    assert "severity.levels names camera, which is given" in error_of(severity__levels=levels, **given)
+    assert "degradations.clean must be [downsample] alone" in error_of(**given, degradations__clean="given")
 
 
 def test_the_levels_of_severity_must_be_those_of_a_degradation():

@@ -38,6 +38,8 @@ from faig.data.random_operations import RandomBlur, RandomJpeg, RandomNoise, Ran
 
 DOWNSAMPLE = "downsample"
 SHUFFLE = "shuffle"
+GIVEN = "given"
+"""In place of a list of operations: LR images are the user's own files (:mod:`faig.data.given`)."""
 MAX_GROWTH = 4
 """How many times as long as the HR image's the sides of an image may become on its way: memory."""
 
@@ -92,6 +94,8 @@ def parse_operations(key: str, operations: object, *, scale: int) -> tuple[Step,
 
 
 def _parse_steps(key: str, operations: object) -> tuple[Step, ...]:
+    if operations == GIVEN:
+        raise ParamsError(f"params.yaml: {key} is {GIVEN}: its LR images are files and cannot be made of others")
     if not isinstance(operations, Sequence) or isinstance(operations, str):
         raise ParamsError(f"params.yaml: {key} must be a list of operations, not {operations!r}")
     return tuple(

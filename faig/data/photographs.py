@@ -67,6 +67,7 @@ class DatasetParams:
     ``source`` and ``div2k``: what the stage ``photographs`` provides. ``train`` and ``test``: folders of the
     photographs to train and to test on, those that it provides or the user's own. ``limit``: only the first so many
     photographs of each split, by name; ``min_size``: HR pixels that each side of a photograph must have.
+    ``lr``: folder of the LR images of the degradations that are `given`.
     """
 
     source: Provider
@@ -77,6 +78,7 @@ class DatasetParams:
     min_size: Count
     dead_leaves: DeadLeavesParams
     test_tiles: TileParams | None
+    lr: Path
 
     def __post_init__(self) -> None:
         leaves = self.dead_leaves
@@ -91,6 +93,33 @@ class Source:
     split: str
     name: str
     path: Path | None
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where an HR image lies in its photograph, which is cropped to a multiple of the scale; HR pixels.
+
+    ``photograph`` is the photograph's name, empty for dead leaves.
+    """
+
+    split: str
+    name: str
+    photograph: str
+    photograph_height: int
+    photograph_width: int
+    y: int
+    x: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """HR images of one source by name, where each was cut, and the digest of the source's pixels."""
+
+    images: Images
+    cuts: tuple[Cut, ...]
+    digest: str
 
 
 def provide_photographs(source: Provider, div2k: Div2kParams, output: Path) -> None:
@@ -131,15 +160,15 @@ def list_sources(folders: Mapping[str, Path], params: DatasetParams) -> list[Sou
     return [*sources, *(Source("train", name, None) for name in dead_leaves_names(params.dead_leaves))]
 
 
-def make_images(source: Source, params: DatasetParams, *, scale: int, seed: int) -> tuple[Images, str]:
-    """HR images of one source by name, cropped to a multiple of the scale, a test photograph in tiles; and its digest.
+def make_images(source: Source, params: DatasetParams, *, scale: int, seed: int) -> Made:
+    """HR images of one source, cropped to a multiple of the scale, a test photograph in tiles.
 
     Raises:
         InputError: the file is unusable or too small.
     """
     if source.path is None:
         image = crop_to_multiple(dead_leaves(params.dead_leaves, seed, source.name), scale)
-        return {source.name: image}, _digest(image)
+        return _made(source, image, None)
     image = crop_to_multiple(read_image(source.path), scale)
     tile = params.test_tiles if source.split == "test" else None
     least = max(params.min_size, tile.size) if tile else params.min_size
@@ -149,16 +178,32 @@ def make_images(source: Source, params: DatasetParams, *, scale: int, seed: int)
             f"{source.path} is {width} x {height} pixels when cropped to a multiple of scale = {scale}: "
             f"each side must have at least {least}"
         )
-    return tiles(source.name, image, tile) if tile else {source.name: image}, _digest(image)
+    return _made(source, image, tile)
 
 
 def tiles(name: str, image: np.ndarray, params: TileParams) -> Images:
     """Tiles of a grid, evenly spread over it, so that they are as rich and as flat as the photograph: <name>_0, ..."""
+    size, chosen = params.size, _corners(image, params)
+    return {f"{name}_{number}": image[y : y + size, x : x + size] for number, (y, x) in enumerate(chosen)}
+
+
+def _corners(image: np.ndarray, params: TileParams) -> list[tuple[int, int]]:
+    """Upper left corners (y, x) of the tiles."""
     size = params.size
     corners = [(y, x) for y in range(0, len(image) - size + 1, size) for x in range(0, image.shape[1] - size + 1, size)]
     num = min(params.per_photograph, len(corners))
-    chosen = [corners[(2 * number + 1) * len(corners) // (2 * num)] for number in range(num)]  # middles of equal parts
-    return {f"{name}_{number}": image[y : y + size, x : x + size] for number, (y, x) in enumerate(chosen)}
+    return [corners[(2 * number + 1) * len(corners) // (2 * num)] for number in range(num)]  # middles of equal parts
+
+
+def _made(source: Source, image: np.ndarray, tile: TileParams | None) -> Made:
+    images = tiles(source.name, image, tile) if tile else {source.name: image}
+    corners = _corners(image, tile) if tile else [(0, 0)]
+    photograph = "" if source.path is None else source.name
+    cuts = tuple(
+        Cut(source.split, name, photograph, image.shape[0], image.shape[1], y, x, part.shape[0], part.shape[1])
+        for (name, part), (y, x) in zip(images.items(), corners, strict=True)
+    )
+    return Made(images, cuts, _digest(image))
 
 
 def require_disjoint(digests: Iterable[tuple[Source, str]]) -> None:

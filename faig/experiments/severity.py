@@ -14,7 +14,7 @@ from pydantic import Field
 
 from faig.base.errors import InputError
 from faig.base.params import Name, settings
-from faig.data.degradation import degrade, image_generator, parse_operations
+from faig.data.degradation import GIVEN, degrade, image_generator, parse_operations
 
 
 @settings
@@ -37,12 +37,14 @@ class SeverityParams:
     levels: Annotated[dict[Name, LevelsParams], Field(min_length=1)]
 
 
-def at_level(key: str, operations: Sequence[Any], levels: LevelsParams, value: float, *, scale: int) -> list[Any]:
+def at_level(key: str, operations: Sequence[Any] | str, levels: LevelsParams, value: float, *, scale: int) -> list[Any]:
     """The operations of params.yaml's degradation ``key`` with one of their values replaced.
 
     Raises:
-        InputError: the degradation has no such operation or key, or the value is out of its range.
+        InputError: the degradation is given as files, has no such operation or key, or the value is out of its range.
     """
+    if operations == GIVEN:
+        raise InputError(f"severity.levels names {key.split('.')[-1]}, which is {GIVEN}: files have no other levels")
     changed, found = [], False
     for operation in operations:
         if isinstance(operation, dict) and levels.key in operation.get(levels.operation, {}):
