@@ -9,7 +9,7 @@ from faig.base.params import Name, NonNegative, Ratio, Seed, load_params
 from faig.base.seeds import derive_seed
 from faig.base.statistics import BootstrapParams
 from faig.data.targets import TargetParams
-from faig.experiments.score_table import Method, read_discovered, read_layers, read_metadata
+from faig.experiments.score_table import Method, discovered_by, read_layers, read_metadata
 from faig.figures.charts import kinship_chart, selectivity_chart
 from faig.figures.pictures import masking_picture
 from faig.figures.plots import layer_profile, ratio_curves
@@ -46,8 +46,7 @@ def main(curves: Path, scores: Path, predictions: Path, plots: Path, **paths: Pa
         results["yardstick"][name] = yardstick(sweep, target.attribute, min_gain, bootstrap, seed, tiled=bool(tiles))
         results["score"][name] = check_results(read_metadata(scores / file))
         kinship_chart(results["score"][name], plots / f"kinship/{name}.png")
-        rankings = read_discovered(scores / file, ratio, len(layers.numbers), [method])
-        found[name] = {key.degradation: filters for key, filters in rankings.items()}
+        found[name] = discovered_by(scores / file, ratio, len(layers.numbers), method)
         counts = {of: layers.count(filters) for of, filters in found[name].items()}
         layer_profile(counts, layers.sizes, layers.names, plots / f"layers/{name}.png")
         write_csv(plots / f"removed/{name}.csv", curve := curve_table(results["ratios"][name]))

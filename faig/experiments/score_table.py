@@ -129,6 +129,12 @@ def read_discovered(
     return found
 
 
+def discovered_by(path: Path, ratio: float, num_filters: int, method: Method) -> dict[str, np.ndarray]:
+    """Filters (n,) discovered by one method, by degradation; else as :func:`read_discovered`."""
+    found = read_discovered(path, ratio, num_filters, [method])
+    return {key.degradation: filters for key, filters in found.items()}
+
+
 def _key(group: pq.RowGroupMetaData, path: Path) -> Key:
     """The one ranking that a row group holds."""
     statistics = [group.column(place).statistics for place in range(3)]

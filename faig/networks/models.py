@@ -130,6 +130,7 @@ class SRCNN(Network):
 
     def __init__(self, width: int, depth: int, scale: int) -> None:
         super().__init__(width, depth, scale)
+        self.depth = depth
         channels = [3, width // 2, *[width] * (depth + 1)]
         layers: list[nn.Module] = []
         for before, after in pairwise(channels):
@@ -148,13 +149,8 @@ class SRCNN(Network):
 
     def blocks(self) -> list[tuple[nn.Module, int]]:
         """The activations before the upsampling."""
-        blocks: list[tuple[nn.Module, int]] = []
-        for layer, activation in pairwise(self.features):
-            if isinstance(activation, nn.PixelShuffle):
-                break
-            if isinstance(layer, nn.Conv2d):
-                blocks.append((activation, layer.out_channels))
-        return blocks
+        pairs = list(pairwise(self.features))[: 2 * self.depth + 4 : 2]  # each convolution and its activation
+        return [(activation, layer.out_channels) for layer, activation in pairs if isinstance(layer, nn.Conv2d)]
 
 
 NETWORKS: dict[str, type[Network]] = {"srresnet": SRResNet, "srcnn": SRCNN}

@@ -10,7 +10,7 @@ from faig.base.compute import ComputeParams, resolve
 from faig.base.params import Ratio, load_params
 from faig.data.crops import Batch, batches
 from faig.data.pairs import read_entries, read_pairs
-from faig.experiments.score_table import Key, Method, read_discovered
+from faig.experiments.score_table import Key, Method, discovered_by, read_discovered
 from stages.shared.network import read_path
 
 
@@ -32,5 +32,5 @@ def read_chosen(scores: Path, model: PathModel, methods: Collection[str] | None 
 
 def read_found(scores: Path, model: PathModel) -> dict[str, np.ndarray]:
     """The discovered filters (n,): those of ``method`` at ``mask_ratio``, by degradation."""
-    chosen = read_chosen(scores, model, [load_params("method", Method)])
-    return {key.degradation: filters for key, filters in chosen.items()}
+    method = load_params("method", Method)
+    return discovered_by(scores, load_params("mask_ratio", Ratio), model.index.num_filters, method)

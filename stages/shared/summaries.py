@@ -11,7 +11,7 @@ from faig.base.params import Name, NonNegative, Ratio, Seed, load_params
 from faig.base.seeds import derive_seed
 from faig.base.statistics import BootstrapParams
 from faig.data.targets import TargetParams
-from faig.experiments.score_table import Method, read_discovered, read_layers
+from faig.experiments.score_table import Method, discovered_by, read_layers
 from faig.figures.charts import modulation_chart, retraining_chart, severity_chart
 from faig.figures.pictures import modulation_picture
 from faig.report.agreement import agreement, depth_profile, specialists
@@ -33,10 +33,7 @@ def compare_targets(scores: Path) -> dict[str, Any]:
     method, ratio = load_params("method", Method), load_params("mask_ratio", Ratio)
     generator = np.random.default_rng(derive_seed(load_params("seed", Seed), "agreement"))
     layers = read_layers(scores / f"{main_target}.parquet")
-    found = {}
-    for name in targets:
-        rankings = read_discovered(scores / f"{name}.parquet", ratio, len(layers.numbers), [method])
-        found[name] = {key.degradation: filters for key, filters in rankings.items()}
+    found = {name: discovered_by(scores / f"{name}.parquet", ratio, len(layers.numbers), method) for name in targets}
     experts = specialists(targets, main_target)
     for name in set(targets[main_target].attribute) - set(experts):
         click.echo(f"no target is trained on {name} alone: its filters are compared with nobody's")
