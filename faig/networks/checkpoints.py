@@ -81,17 +81,17 @@ def write_like(path: Path, original: Checkpoint, weights: Mapping[str, Tensor]) 
     Args:
         path: the file to write.
         original: the file that programs are known to open.
-        weights: by the original's keys, without wrapping and prefix; all of them.
+        weights: by the original's keys, without wrapping and prefix; what is not there stays the original's.
 
     Raises:
-        InputError: the keys are others than the original's.
+        InputError: the original has no such key, or its value has another shape.
     """
-    if weights.keys() != original.weights.keys():
-        odd = sorted(weights.keys() ^ original.weights.keys())
-        raise InputError(f"{path}: the weights and {original.path} differ in their keys: {', '.join(odd[:5])}")
+    for key, value in weights.items():
+        if key not in original.weights or original.weights[key].shape != value.shape:
+            raise InputError(f"{original.path} holds no {key} of shape {tuple(value.shape)}")
     tensors = {
-        original.prefix + key: value.detach().cpu().to(original.kinds[key]).contiguous()
-        for key, value in weights.items()
+        original.prefix + key: weights.get(key, value).detach().cpu().to(original.kinds[key]).contiguous()
+        for key, value in original.weights.items()
     }
     with replacing(path) as partial:
         if path.suffix == ".safetensors":
@@ -110,7 +110,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_torch(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251 # runs no code
+        with path.open("rb") as file:  # by its name, torch would take the file for what it is called
+            return torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251 # runs no code
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path} is refused: it holds more than weights, and loading it could run code. "

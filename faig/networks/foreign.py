@@ -128,6 +128,7 @@ def describe(name: str, architecture: str, network: nn.Module, scale: int, *, wh
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the code of others
+            network = copy.deepcopy(network)  # some write into their own weights when they are run
             frame = find_frame(network, scale)
             training = needs_training_mode(network, frame)
         return ForeignSpec(name=name, architecture=architecture, frame=frame, training=training)

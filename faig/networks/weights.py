@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from faig.base.errors import InputError
 from faig.base.files import replacing
 from faig.base.params import Name, ParamsError, settings, validate
-from faig.networks.checkpoints import SUFFIXES, read_checkpoint
+from faig.networks.checkpoints import SUFFIXES, read_checkpoint, write_like
 from faig.networks.foreign import FACTORY, SPANDREL, ForeignSpec, build_foreign, describe, require_same, run_factory
 from faig.networks.models import NETWORKS, NetworkParams, NetworkSpec, build_network, skeleton
 
@@ -104,7 +104,7 @@ def adopt(path: Path, choice: NetworkChoice, scale: int) -> tuple[nn.Module, Spe
     weights = read_checkpoint(path).weights
     if choice.is_built_in:
         spec = choice.spec(scale)
-        return _built_in(spec, {_own_name(key): value for key, value in weights.items()}, where=str(path)), spec
+        return _built_in(spec, _by_own_keys(weights, choice), where=str(path)), spec
     network, architecture = build_foreign(choice.name, choice.pretrained, weights, where=str(path))
     spec = describe(choice.name, architecture, network, scale, where=str(path))
     return spec.frame.attach(network).train(spec.training), spec
@@ -115,6 +115,54 @@ def _built_in(spec: NetworkSpec, weights: Mapping[str, Tensor], *, where: str) -
     require_same(weights, network.state_dict(), where=where, what=str(spec))
     network.load_state_dict(weights, assign=True)
     return network.eval()
+
+
+def write_back(path: Path, original: Path, choice: NetworkChoice, weights: Mapping[str, Tensor]) -> None:
+    """Write weights of a network under the keys of the file that it was adopted from, so that the programs that open
+    that file open these.
+
+    Args:
+        path: the file to write, see :func:`write_like <faig.networks.checkpoints.write_like>`.
+        original: the file that :func:`adopt` read.
+        choice: what params.yaml says of the network.
+        weights: by the network's own keys; those that differ from the file's are written.
+
+    Raises:
+        InputError: the file cannot be used, or holds some of the weights in another shape than the network does.
+    """
+    file = read_checkpoint(original)
+    keys, own = _file_keys(file.weights, choice), _by_own_keys(file.weights, choice)
+    changed = {key: value.cpu() for key, value in weights.items() if not torch.equal(value.cpu(), own[key])}
+    if lost := [key for key in changed if key not in keys]:
+        raise InputError(f"{original} does not hold {', '.join(lost[:5])} as the network does: they cannot be written")
+    write_like(path, file, {keys[key]: value for key, value in changed.items()})
+
+
+def _by_own_keys(weights: Mapping[str, Tensor], choice: NetworkChoice) -> Mapping[str, Tensor]:
+    """A file's weights by the network's own keys."""
+    if choice.is_built_in:
+        return {_own_name(key): value for key, value in weights.items()}
+    return build_foreign(choice.name, choice.pretrained, weights, where="the file")[0].state_dict()
+
+
+def _file_keys(weights: Mapping[str, Tensor], choice: NetworkChoice) -> dict[str, str]:
+    """The file's key of each of the network's floating-point weights, as far as one is the other unchanged.
+
+    The network is built of weights that all hold their own number: which one has come where, the numbers tell.
+    """
+    names = list(weights)
+    numbered = {
+        key: torch.full_like(value, names.index(key) + 1) if value.is_floating_point() else value
+        for key, value in weights.items()
+    }
+    keys = {}
+    for key, value in _by_own_keys(numbered, choice).items():
+        if value.is_floating_point() and value.numel() and (value == value.flatten()[0]).all():
+            number = value.flatten()[0].item()
+            source = names[int(number) - 1] if number in range(1, len(names) + 1) else None
+            if source is not None and weights[source].shape == value.shape:
+                keys[key] = source
+    return keys
 
 
 def _own_name(key: str) -> str:
