@@ -11,6 +11,7 @@ IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 help:
 	@echo "make repro               run the mission's pipeline: what is out of date, nothing else"
+	@echo "make repro NAME=waifu2x  the same with a preset of presets/; git restore params.yaml goes back"
 	@echo "make argument            run it and the rest of the argument"
 	@echo "make test                ruff, pyright, lint-imports and pytest: some minutes"
 	@echo "make test-fast           the same without the tests marked slow: a minute"
@@ -29,7 +30,8 @@ ifneq ($(shell .venv/bin/python -c '' 2>/dev/null && cat $(STATE) 2>/dev/null),$
 .PHONY: $(STATE)
 endif
 
-repro argument: setup
+# NAME counts only where it is typed: some systems have a variable of that name in the environment.
+repro argument: setup $(if $(filter command line,$(origin NAME)),preset)
 	@git rev-parse --is-inside-work-tree >/dev/null || { echo "This folder is not a git repository (a downloaded archive?)," \
 		"and DVC needs one. Clone the project, or run here: git init && git add -A && git commit -m start" >&2; exit 1; }
 	@$(IN_VENV) dvc repro $(if $(filter argument,$@),-P)

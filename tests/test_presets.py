@@ -31,10 +31,15 @@ def applied(name: str) -> tuple[str, list[str]]:
     return apply_preset(name, TEXT)
 
 
-def merged(params: dict, changes: dict) -> dict:
-    """The law of merging, on plain dicts."""
-    both = {key: merged(params[key], changes[key]) for key in params.keys() & changes.keys() if has_keys(changes[key])}
-    return params | changes | both
+def merged(params: dict, changes: dict, only: frozenset[str] = frozenset(), prefix: str = "") -> dict:
+    """The law of merging, on plain dicts: of the mappings ``only``, nothing stays but what ``changes`` names."""
+    kept = {key: value for key, value in params.items() if prefix not in only or key in changes}
+    both = {
+        key: merged(kept[key], changes[key], only, f"{prefix}.{key}".lstrip("."))
+        for key in kept.keys() & changes.keys()
+        if has_keys(changes[key])
+    }
+    return kept | changes | both
 
 
 def has_keys(value: object) -> bool:
@@ -43,9 +48,19 @@ def has_keys(value: object) -> bool:
 
 def expected(name: str) -> dict:
     """The values of a preset and of those that it extends."""
-    values = load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
-    own = {key: value for key, value in values.items() if key != "extends"}
-    return merged(expected(values["extends"]), own) if "extends" in values else own
+    values = source(name)
+    own = {key: value for key, value in values.items() if key not in ("extends", "only")}
+    return merged(expected(values["extends"]), own, frozenset(values.get("only", ()))) if "extends" in values else own
+
+
+def source(name: str) -> dict:
+    return load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def only(name: str) -> frozenset[str]:
+    """The mappings of which a preset, and those that it extends, let nothing else stay."""
+    values = source(name)
+    return frozenset(values.get("only", ())) | (only(values["extends"]) if "extends" in values else frozenset())
 
 
 def leaves(values: dict, prefix: str = "") -> dict[str, Any]:
@@ -72,26 +87,42 @@ def test_the_pipeline_accepts_the_preset(name: str):
 def test_exactly_the_values_of_the_preset_change(name: str):
     before, wanted = load(TEXT), expected(name)
     text, changed = applied(name)
-    assert load(text) == merged(before, wanted)
-    assert len(changed) <= len(leaves(wanted))
+    assert load(text) == merged(before, wanted, only(name))
+    assert len([line for line in changed if not line.endswith(": removed")]) <= len(leaves(wanted))
     assert apply_preset(name, text) == (text, [])
 
 
 @pytest.mark.parametrize("name", preset_names())
 def test_a_preset_repeats_no_value_that_holds_without_it(name: str):
-    own = load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
-    without = leaves(merged(load(TEXT), expected(own["extends"]) if "extends" in own else {}))
-    assert [key for key, value in leaves(own).items() if key in without and without[key] == value] == []
+    own = source(name)
+    without = load(TEXT)
+    if "extends" in own:
+        without = merged(without, expected(own["extends"]), only(own["extends"]))
+    without = leaves(without)
+    needed = tuple(f"{path}." for path in own.get("only", ()))  # what is not named there goes
+    repeated = [key for key, value in leaves(own).items() if key in without and without[key] == value]
+    assert [key for key in repeated if not key.startswith(needed)] == []
+
+
+def without_others(name: str) -> str:
+    """The text of params.yaml without the entries of those mappings in lines of their own."""
+    text = TEXT
+    for path in re.findall(r"^(\S+): removed$", "\n".join(applied(name)[1]), re.MULTILINE):
+        *parents, key = path.split(".")
+        indent = "  " * len(parents)
+        text = re.sub(rf"^{indent}{key}:.*\n(?:{indent} .*\n)*", "", text, count=1, flags=re.MULTILINE)
+    return text
 
 
 @pytest.mark.parametrize("name", preset_names())
 def test_comments_and_lines_that_hold_no_value_of_the_preset_stay(name: str):
     text = applied(name)[0]
+    before = without_others(name)
     rest = iter(comments(text))
-    assert all(comment in rest for comment in comments(TEXT)), "comments are lost or in another order"
-    keys = {part for key in leaves(expected(name)) for part in key.split(".")}
+    assert all(comment in rest for comment in comments(before)), "comments are lost or in another order"
+    keys = {part for key in (*leaves(expected(name)), *only(name)) for part in key.split(".")}
     rest = iter(text.splitlines())
-    for line in TEXT.splitlines():
+    for line in before.splitlines():
         assert line.split(":")[0].strip() in keys or line in rest, f"{line!r} is lost or in another place"
 
 
@@ -141,6 +172,10 @@ def test_what_a_preset_adds_goes_into_its_mapping():
     assert overlay(params, changes) == "a:\n  f:\n    - g # two\n  h: 3\n  b: {c: 1, e: [2]} # one\n# end\nd: 2\n"
 
 
+def test_what_a_preset_adds_to_empty_brackets_stays_in_them():
+    assert overlay("a: {} # one\n# end\nb: 1\n", "a: {c: 1, d: x}\n") == "a: {c: 1, d: x} # one\n# end\nb: 1\n"
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder of presets."""
@@ -155,9 +190,40 @@ def test_a_preset_holds_what_it_extends_but_for_its_own_values(folder: Path):
     assert read_preset("c") == {"x": {"y": 1, "z": 3}, "v": [2]}
 
 
+PARAMS = """\
+a: # of a
+  b: [1] # one
+  c:
+    - d: 2 # two
+      # within c
+# of e, and not of c
+e:
+  f: {g: 1, h: 2} # three
+  i: 3
+# end
+"""
+
+
+def test_of_some_mappings_nothing_stays_that_the_preset_does_not_name(folder: Path):
+    (folder / "a.yaml").write_text("only: [a, e.f]\na: {b: [1]}\ne: {f: {h: 2, k: 4}}\n")
+    wanted = "a: # of a\n  b: [1] # one\n# of e, and not of c\ne:\n  f: {h: 2, k: 4}       # three\n  i: 3\n# end\n"
+    text, changed = apply_preset("a", PARAMS)
+    assert (text, changed) == (wanted, ["e.f.k: added", "a.c: removed", "e.f.g: removed"])
+    assert apply_preset("a", text) == (text, [])
+
+
+def test_an_extending_preset_inherits_such_mappings_and_adds_to_them_or_empties_them_anew(folder: Path):
+    (folder / "a.yaml").write_text("only: [a]\na: {b: [1]}\n")
+    (folder / "b.yaml").write_text("extends: a\na: {x: 5}\n")
+    (folder / "c.yaml").write_text("extends: a\nonly: [a]\na: {x: 5}\n")
+    assert load(apply_preset("b", PARAMS)[0])["a"] == {"b": [1], "x": 5}
+    assert load(apply_preset("c", PARAMS)[0])["a"] == {"x": 5}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("only: [x.y]\nx: {z: 1}\n", r"presets/a\.yaml: only lists x\.y, but the preset holds no such mapping"),
         ("extends: b", "there is no preset b; known are a"),
         ("a: [", r"presets/a\.yaml is not valid YAML"),
         ("", r"presets/a\.yaml must hold a mapping"),

@@ -2,7 +2,8 @@
 
 A preset, ``presets/NAME.yaml``, holds the values that differ from params.yaml as committed; with ``extends: OTHER`` at
 its top, those that differ from another preset. Its values are merged into params.yaml as it stands: all others, and all
-comments, stay. ``git restore params.yaml`` goes back.
+comments, stay. But of the mappings that ``only: [targets, targets.blind.mixture]`` lists, say, nothing stays that the
+preset does not name. ``git restore params.yaml`` goes back.
 """
 
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from faig.base.files import replacing
 FOLDER = Path(__file__).parents[1] / "presets"
 EXTENDS = "extends"
 """The key of a preset that names the preset it builds on."""
+ONLY = "only"
+"""The key of a preset that lists mappings, as ``targets.blind.mixture``, of which only what it names itself stays."""
 
 
 def preset_names() -> list[str]:
@@ -54,19 +57,46 @@ def load(text: str, source: str) -> CommentedMap:
 
 
 def read_preset(name: str) -> CommentedMap:
-    """The values of a preset, those of the presets that it extends included.
+    """The values of a preset, those of the presets that it extends included; under :data:`ONLY` the lists of all.
 
     Raises:
-        InputError: there is no such preset, or it is not YAML.
+        InputError: there is no such preset, or it is not YAML, or it lists a mapping in ``only`` that it has not.
     """
     if name not in preset_names():
         raise InputError(f"there is no preset {name}; known are {', '.join(preset_names())}")
     values = load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"), f"presets/{name}.yaml")
-    if EXTENDS not in values:
-        return values
-    whole = read_preset(values.pop(EXTENDS))
+    extended, only = values.pop(EXTENDS, None), values.pop(ONLY, [])
+    for path in only:
+        if not isinstance(find(values, path), CommentedMap):
+            raise InputError(f"presets/{name}.yaml: only lists {path}, but the preset holds no such mapping")
+    whole = CommentedMap() if extended is None else read_preset(extended)
+    inherited = whole.pop(ONLY, [])
     list(merge(whole, values))
+    for mapping, key, _ in others(whole, values, only):
+        del mapping[key]
+    if inherited or only:
+        whole[ONLY] = list(dict.fromkeys([*inherited, *only]))
     return whole
+
+
+def find(values: CommentedMap, path: str) -> object:
+    """What stands at ``path``, keys with dots between them; None where nothing does."""
+    found: object = values
+    for key in path.split("."):
+        found = found.get(key) if isinstance(found, CommentedMap) else None
+    return found
+
+
+def others(params: CommentedMap, named: CommentedMap, only: list[str]) -> list[tuple[CommentedMap, str, str]]:
+    """What the mappings ``only`` of ``params`` hold that ``named`` does not: mapping, key and whole path."""
+    pairs = [(path, find(params, path), find(named, path)) for path in only]
+    return [
+        (mapping, key, f"{path}.{key}")
+        for path, mapping, kept in pairs
+        if isinstance(mapping, CommentedMap) and isinstance(kept, CommentedMap)
+        for key in mapping
+        if key not in kept
+    ]
 
 
 def merge(params: CommentedMap, changes: CommentedMap, prefix: str = "") -> Iterator[str]:
@@ -79,6 +109,8 @@ def merge(params: CommentedMap, changes: CommentedMap, prefix: str = "") -> Iter
             params.insert(place, key, value)
             place += 1
         elif isinstance(value, CommentedMap) and isinstance(params[key], CommentedMap):
+            if not params[key]:  # {} can only be filled within its brackets
+                params[key].fa.set_flow_style()
             yield from merge(params[key], value, f"{prefix}{key}.")
         elif params[key] != value:
             yield f"{prefix}{key}: {params[key]} -> {value}"
@@ -90,11 +122,37 @@ def merge(params: CommentedMap, changes: CommentedMap, prefix: str = "") -> Iter
 
 def apply_preset(name: str, text: str) -> tuple[str, list[str]]:
     """The text of params.yaml with the values of a preset, and a line per value that this changes."""
-    params = load(text, "params.yaml")
-    changed = list(merge(params, read_preset(name)))
+    params, values = load(text, "params.yaml"), read_preset(name)
+    only = values.pop(ONLY, [])
+    changed = list(merge(params, values))
+    params = load(dump(params), "params.yaml")  # with the lines that its keys now stand in
+    gone: set[int] = set()
+    for mapping, key, path in others(params, values, only):
+        changed.append(f"{path}: removed")
+        if mapping.fa.flow_style():
+            del mapping[key]
+        else:
+            gone.update(range(*_lines(dump(params).splitlines(), *mapping.lc.key(key))))
+    lines = dump(params).splitlines(keepends=True)
+    return "".join(line for number, line in enumerate(lines) if number not in gone), changed
+
+
+def dump(params: CommentedMap) -> str:
+    """The text of a mapping."""
     written = StringIO()
     round_trip().dump(params, written)
-    return written.getvalue(), changed
+    return written.getvalue()
+
+
+def _lines(text: list[str], start: int, column: int) -> tuple[int, int]:
+    """First line of a block mapping's entry, and the first one after it; a comment that stands as far left follows it.
+
+    Lines of text, because ruamel.yaml has the comment in front of what follows as part of the entry's last value.
+    """
+    end = start + 1
+    while end < len(text) and (text[end][: column + 1].isspace() or text[end].startswith(" " * column + "- ")):
+        end += 1
+    return start, end
 
 
 @click.command()
