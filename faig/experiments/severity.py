@@ -19,11 +19,11 @@ from faig.data.degradation import GIVEN, degrade, image_generator, parse_operati
 
 @settings
 class LevelsParams:
-    """A degradation's levels: values of ``key`` of its operation ``operation``."""
+    """A degradation's levels: values of ``key`` of its operation ``operation``, whole ones where it asks for them."""
 
     operation: str
     key: str
-    values: Annotated[tuple[float, ...], Field(min_length=6)]
+    values: Annotated[tuple[int | float, ...], Field(min_length=6)]
 
     def __post_init__(self) -> None:
         if list(self.values) != sorted(set(self.values)):
