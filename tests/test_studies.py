@@ -12,6 +12,7 @@ from conftest import ROOT
 from benchmarks.studies import waifu2x
 from benchmarks.studies.candidates import CANDIDATES, PATH, Case, bezier, refined, scored_along, trajectory
 from benchmarks.studies.single_filters import Effect, Truth, greedy, own_and_selective, towards_baseline
+from examples.waifu2x.network import make_network
 from faig.attribution.comparisons import discriminate
 from faig.attribution.engine import attribute_images
 from tools import studies
@@ -91,7 +92,7 @@ def test_what_is_selective_costs_no_other_input():
 
 
 def test_waifu2x_s_weights_come_out_of_a_wheel_or_a_folder_and_double_the_image(tmp_path: Path):
-    state = waifu2x.UpConv7().state_dict()
+    state = make_network().state_dict()
     arrays = {key.replace(".weight", "/W").replace(".bias", "/b"): value.numpy() for key, value in state.items()}
     for name in ("scale", "noise3_scale"):
         np.savez(tmp_path / f"anime_style_{name}_rgb.npz", **arrays)
