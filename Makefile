@@ -51,4 +51,4 @@ clean-stale: setup
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache *.egg-info
-	find faig stages tools benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
+	find faig stages tools benchmarks examples tests -name __pycache__ -prune -exec rm -rf {} +

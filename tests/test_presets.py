@@ -1,6 +1,7 @@
 """Laws of presets: they change the values that they name and not a byte besides."""
 
 import re
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,19 @@ def test_a_preset_holds_what_it_extends_but_for_its_own_values(folder: Path):
     (folder / "b.yaml").write_text("extends: a\nx: {z: 3}\n")
     (folder / "c.yaml").write_text("extends: b\nv: [2]\n")
     assert read_preset("c") == {"x": {"y": 1, "z": 3}, "v": [2]}
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", re.findall(r"```yaml\n(extends: .*?)```", README, re.DOTALL))
+def test_the_presets_that_the_readme_shows_are_short_and_accepted(folder: Path, text: str):
+    assert len(text.splitlines()) == 4
+    shutil.copy(ROOT / "presets/pair.yaml", folder)
+    (folder / "mine.yaml").write_text(text)
+    params = validate("", load(apply_preset("mine", TEXT)[0]), PipelineParams, source="README.md")
+    assert list(params.targets) == ["blind"]
+    assert params.network.files.keys() == {"baseline", "blind"}
 
 
 PARAMS = """\
