@@ -386,3 +386,30 @@ def test_an_unreadable_checkpoint_is_left_out(tmp_path: Path, content: bytes | N
     with pytest.warns(UserWarning, match=rf"{CHECKPOINT} is no checkpoint that can be read .*: training starts anew"):
         load_checkpoint(fresh, tmp_path)
     assert fresh.iteration == 0
+
+
+def test_weights_that_the_output_does_not_depend_on_stay_and_are_resumed(tmp_path: Path):
+    """They have no gradient, and Adam keeps nothing of them."""
+
+    def idle() -> nn.Module:
+        network = build_network(SPEC, seed=1)
+        network.idle = nn.Conv2d(1, 1, 1)
+        nn.init.ones_(network.idle.weight)
+        nn.init.zeros_(network.idle.bias)  # pyright: ignore
+        return network
+
+    def run_idle(folder: str, validate: Callable[[nn.Module], float]) -> dict[str, Tensor]:
+        return train(idle(), sampler_of(), params_of(), CPU, validate, tmp_path / folder, "test")[0]
+
+    weights = run_idle("undisturbed", no_validation)
+    assert weights["idle.weight"].item() == 1
+    with pytest.raises(Interrupted):
+        run_idle("run", interrupt_at(3))
+    assert serialize(run_idle("run", no_validation)) == serialize(weights)
+
+
+def test_integer_tables_are_neither_averaged_nor_changed(tmp_path: Path):
+    network = build_network(SPEC, seed=1)
+    network.register_buffer("table", torch.arange(5))
+    weights, _ = train(network, sampler_of(), params_of(), CPU, no_validation, tmp_path / "run", "test")
+    assert torch.equal(weights["table"], torch.arange(5))

@@ -43,6 +43,8 @@ On CUDA it is recorded (:mod:`faig.networks.cuda_graph`): it must neither read f
 """
 
 CHECKPOINT = "state.safetensors"
+MOMENTS = ("exp_avg", "exp_avg_sq")
+"""What Adam keeps of each weight, by its own names."""
 CURVE = ("iteration", "learning_rate", "train_loss", "validation_psnr")
 """Columns of the training curve; ``train_loss`` is the mean of the objective since the last point, PSNR in dB."""
 
@@ -291,8 +293,8 @@ def save_checkpoint(state: TrainingState, folder: Path) -> None:
     tensors = {f"average/{name}": value for name, value in state.average.items()}
     for name, value in state.network.named_parameters():
         tensors[f"weight/{name}"] = value.detach()
-        for moment in ("exp_avg", "exp_avg_sq"):
-            tensors[f"{moment}/{name}"] = state.optimizer.state[value][moment]
+        moments = state.optimizer.state.get(value, {})  # none of weights that the output does not depend on
+        tensors |= {f"{moment}/{name}": moments[moment] for moment in MOMENTS if moment in moments}
     header = {"iteration": str(state.iteration), "curve": json.dumps(state.curve)}
     with replacing(folder / CHECKPOINT) as partial:
         partial.write_bytes(
@@ -318,7 +320,9 @@ def load_checkpoint(state: TrainingState, folder: Path) -> None:
         value.copy_(tensors[f"average/{name}"])
     for name, value in state.network.named_parameters():
         value.data.copy_(tensors[f"weight/{name}"])
-        moments = {key: torch.empty_like(value) for key in ("exp_avg", "exp_avg_sq")}
+        if f"{MOMENTS[0]}/{name}" not in tensors:
+            continue
+        moments = {key: torch.empty_like(value) for key in MOMENTS}
         for key, moment in moments.items():
             moment.copy_(tensors[f"{key}/{name}"])
         # Adam counts its steps, one per iteration, to correct the bias of its moments.
