@@ -7,8 +7,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import image as matplotlib_image
+from matplotlib.figure import Figure
 
-from faig.figures.plots import COLOURS, CURVES, colours_of, image_grid, label_of, layer_profile, ratio_curves
+from faig.figures.plots import (
+    COLOURS,
+    CURVES,
+    MAX_NAMES,
+    colours_of,
+    image_grid,
+    label_of,
+    layer_profile,
+    name_layers,
+    ratio_curves,
+    width_of,
+)
 
 
 def picture(height, width, seed):
@@ -114,3 +126,15 @@ def test_unusable_tables_are_refused(table, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         ratio_curves(table, tmp_path / "chart.png")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("num_layers", "shown"), [(3, 3), (48, 48), (49, 25), (500, 46)])
+def test_layers_are_named_as_far_as_they_can_be_read(num_layers: int, shown: int):
+    layers = [f"body.{number}" for number in range(num_layers)]
+    axes = Figure().subplots()
+    name_layers(axes, layers)
+    texts = [label.get_text() for label in axes.get_xticklabels()]
+    places = axes.get_xticks().astype(int)
+    assert texts == [layers[place] for place in places]
+    assert (len(texts), places[0]) == (shown, 0)
+    assert width_of(layers) <= width_of(layers[:MAX_NAMES])

@@ -8,7 +8,18 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 
-from faig.figures.plots import BLACK, BLUE, GREY, MARKERS, colours_of, figure_file, label_of, legend_above
+from faig.figures.plots import (
+    BLACK,
+    BLUE,
+    GREY,
+    MARKERS,
+    colours_of,
+    figure_file,
+    label_of,
+    legend_above,
+    name_layers,
+    width_of,
+)
 
 SHARES = colormaps["Blues"].with_extremes(bad=f"{GREY}40")
 
@@ -107,7 +118,7 @@ def kinship_chart(values: Mapping[str, Any], path: Path) -> None:
         path: of the PNG file.
     """
     layers = list(values["layer_correlation"])
-    with figure_file(path, max(6.0, 2 + 0.3 * len(layers)), 5.0) as figure:
+    with figure_file(path, width_of(layers), 5.0) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True)
         for axes, by_layer, whole in (
             (upper, values["layer_correlation"], values["correlation"]),
@@ -118,7 +129,7 @@ def kinship_chart(values: Mapping[str, Any], path: Path) -> None:
             axes.grid(visible=False, axis="x")
         upper.set_ylabel("correlation of weights")
         lower.set_ylabel("change [share of baseline]")
-        lower.set_xticks(range(len(layers)), layers, rotation=90)
+        name_layers(lower, layers)
         legend_above(figure, upper)
 
 

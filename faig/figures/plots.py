@@ -39,6 +39,8 @@ COLOURS = {
 }  # fmt: skip
 SPARE_COLOURS = [ORANGE, SKY, GREEN, PINK, BLACK, BLUE, RED, GREY]
 MARKERS = "osD^vPX*"
+MAX_NAMES = 48
+"""How many names of layers stand side by side."""
 LABELS = {
     "faig": "FAIG",
     "learned": "learned masks",
@@ -219,7 +221,7 @@ def layer_profile(counts: Mapping[str, ArrayLike], num_filters: ArrayLike, layer
     table = {name: np.asarray(column, dtype=float) for name, column in counts.items()}
     expected = np.mean([column.sum() for column in table.values()]) / sizes.sum()
     colours, positions, width = colours_of(list(table)), np.arange(len(layers)), 0.84 / len(table)
-    with figure_file(path, max(6.0, 2 + 0.3 * len(layers)), 5.6) as figure:
+    with figure_file(path, width_of(layers), 5.6) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True)
         for axes, scale, line in ((upper, 100 / sizes, 100 * expected + 0 * sizes), (lower, 1, expected * sizes)):
             for number, (name, column) in enumerate(table.items()):
@@ -230,9 +232,20 @@ def layer_profile(counts: Mapping[str, ArrayLike], num_filters: ArrayLike, layer
             axes.grid(visible=False, axis="x")
         upper.set_ylabel("discovered filters [% of layer]")
         lower.set_ylabel("discovered filters [count]")
-        lower.set_xticks(positions, layers, rotation=90)
-        lower.set_xlim(-0.6, len(layers) - 0.4)
+        name_layers(lower, layers)
         legend_above(figure, upper)
+
+
+def width_of(layers: Strings) -> float:
+    """Width in inches of a figure with a place for each layer (L,), as far as a page is wide."""
+    return min(max(6.0, 2 + 0.3 * len(layers)), 2 + 0.3 * MAX_NAMES)
+
+
+def name_layers(axes: Axes, layers: Strings) -> None:
+    """Write the layers' names (L,) under their places 0, 1, ..., as many of them as can be read, evenly spread."""
+    step = -(-len(layers) // MAX_NAMES)
+    axes.set_xticks(range(0, len(layers), step), layers[::step], rotation=90)
+    axes.set_xlim(-0.6, len(layers) - 0.4)
 
 
 def _draw_bands(axes: Axes, part: Mapping[str, NDArray[Any]], quantity: str, methods: Strings) -> None:
