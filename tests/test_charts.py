@@ -44,10 +44,14 @@ def test_filters_of_degradations_that_are_not_varied_are_drawn_too(tmp_path: Pat
 
 
 def test_kinship_is_drawn_for_every_layer(tmp_path: Path):
-    values = {"correlation": 0.8, "relative_distance": 0.6}
+    values = {"related": 1.0, "correlation": 0.8, "relative_distance": 0.6}
     for names in (["first", "last"], [f"body.{number}" for number in range(30)]):
         by_layer = dict.fromkeys(names, 0.7)
         kinship_chart({**values, "layer_correlation": by_layer, "layer_distance": by_layer}, tmp_path / "new/a.png")
     wide = picture(tmp_path / "new/a.png").shape[1]
     kinship_chart({**values, "layer_correlation": {"a": 0.1}, "layer_distance": {"a": 0.1}}, tmp_path / "new/a.png")
-    assert picture(tmp_path / "new/a.png").shape[1] < wide
+    related = picture(tmp_path / "new/a.png")
+    assert related.shape[1] < wide
+    values |= {"related": 0.0, "layer_correlation": {"a": 0.1}, "layer_distance": {"a": 0.1}}
+    kinship_chart(values, tmp_path / "new/a.png")
+    assert not np.array_equal(related, picture(tmp_path / "new/a.png"))

@@ -90,8 +90,10 @@ def test_two_seeds_are_warned_of_and_what_was_moved_a_little_is_not(model, image
     first, second = (build_network(TINY, seed=seed).state_dict() for seed in (1, 2))
     numbers, text = compare_weights(PathModel(model.network, first, second, CPU), images[0], PARAMS)
     assert "do not look related" in text
+    assert numbers["related"] == 0
     assert abs(numbers["correlation"]) < 0.3
     assert text.count("\n") == 1
     numbers, text = compare_weights(model, images[0], PARAMS)
     assert text == ""
+    assert numbers["related"] == 1
     assert numbers["correlation"] == kinship(model).correlation

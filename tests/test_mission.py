@@ -24,7 +24,7 @@ CHECKS = {
     "clean": {"barrier": 0.7},
 }
 
-KINSHIP = {"correlation": 0.8, "relative_distance": 0.6}
+KINSHIP = {"related": 1.0, "correlation": 0.8, "relative_distance": 0.6}
 KINSHIP |= {"layer_correlation": {"first": 0.7, "last": 0.9}, "layer_distance": {"first": 0.5, "last": 0.7}}
 METADATA = {"checks": CHECKS, "kinship": KINSHIP}
 

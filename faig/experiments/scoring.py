@@ -91,12 +91,13 @@ def compare_weights(model: PathModel, image: Example, params: ScoreParams) -> tu
         image: a clean one, for the barrier that the line gives.
 
     Returns:
-        ``correlation`` and ``relative_distance`` of the weights, and the same of each layer in ``layer_correlation``
-        and ``layer_distance``; the line, or ''.
+        ``related``, 1 or 0; ``correlation`` and ``relative_distance`` of the weights, and the same of each layer in
+        ``layer_correlation`` and ``layer_distance``; the line, or ''.
     """
     found, nodes = kinship(model), quadrature("gausslegendre", params.quadrature.num_nodes)
     height = 0.0 if found.related else _height(model, image, nodes, LOSSES[params.loss])
-    numbers = {"correlation": found.correlation, "relative_distance": found.distance}
+    numbers: dict[str, Any] = {"related": float(found.related)}
+    numbers |= {"correlation": found.correlation, "relative_distance": found.distance}
     return numbers | {"layer_correlation": found.correlations, "layer_distance": found.distances}, found.warn(height)
 
 

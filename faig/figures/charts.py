@@ -13,6 +13,7 @@ from faig.figures.plots import (
     BLUE,
     GREY,
     MARKERS,
+    RED,
     colours_of,
     figure_file,
     label_of,
@@ -114,7 +115,8 @@ def kinship_chart(values: Mapping[str, Any], path: Path) -> None:
 
     Args:
         values: ``layer_correlation`` and ``layer_distance`` by layer from input to output, ``correlation`` and
-            ``relative_distance`` of all layers together, which a line shows.
+            ``relative_distance`` of all layers together, which a line shows; ``related``, 0 if they look unrelated,
+            which a title then says.
         path: of the PNG file.
     """
     layers = list(values["layer_correlation"])
@@ -131,6 +133,8 @@ def kinship_chart(values: Mapping[str, Any], path: Path) -> None:
         lower.set_ylabel("change [share of baseline]")
         name_layers(lower, layers)
         legend_above(figure, upper)
+        if not values["related"]:
+            lower.set_title("these two networks do not look related: results about filters mean nothing", color=RED)
 
 
 def severity_chart(table: pd.DataFrame, path: Path) -> None:
