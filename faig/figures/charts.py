@@ -129,7 +129,7 @@ def kinship_chart(values: Mapping[str, Any], path: Path) -> None:
             axes.bar(range(len(layers)), list(by_layer.values()), color=BLUE, label="each layer")
             axes.axhline(whole, color=BLACK, linewidth=0.9, label="all layers")
             axes.grid(visible=False, axis="x")
-        upper.set_ylabel("correlation of weights")
+        upper.set(ylabel="correlation of weights", ylim=(min(0.0, *values["layer_correlation"].values()), 1.05))
         lower.set_ylabel("change [share of baseline]")
         name_layers(lower, layers)
         legend_above(figure, upper)
