@@ -1,13 +1,14 @@
 """Laws of how alike two networks' weights are."""
 
+import json
 import re
 
 import pytest
 import torch
-from conftest import CPU, TINY
+from conftest import CPU, ROOT, TINY
 from test_scoring import PARAMS
 
-from faig.attribution.kinship import kinship
+from faig.attribution.kinship import LEAST_CORRELATION, LEAST_OF_A_LAYER, kinship
 from faig.attribution.path import PathModel
 from faig.experiments.scoring import compare_weights
 from faig.networks.models import build_network
@@ -97,3 +98,14 @@ def test_two_seeds_are_warned_of_and_what_was_moved_a_little_is_not(model, image
     assert text == ""
     assert numbers["related"] == 1
     assert numbers["correlation"] == kinship(model).correlation
+
+
+def test_the_thresholds_part_the_networks_that_were_measured():
+    results = json.loads((ROOT / "benchmarks/studies/results/kinship.json").read_text())
+    assert len(results["related"]) == 12
+    for name, values in results["related"].items():
+        assert values["correlation"] > LEAST_CORRELATION, name
+        assert values["least"] > LEAST_OF_A_LAYER, name
+    for name, values in results["apart"].items():
+        assert values["correlation"] < LEAST_CORRELATION, name
+        assert values["least"] < LEAST_OF_A_LAYER, name
