@@ -282,7 +282,7 @@ def test_a_network_that_is_another_in_training_mode_is_refused():
         def forward(self, x: Tensor) -> Tensor:
             return 2 * super().forward(x) if self.training else super().forward(x)
 
-    with pytest.raises(InputError, match=r"gradients are wrong by \d+%; in training mode it restores otherwise"):
+    with pytest.raises(InputError, match=r"gradients that are wrong by \d+%; in training mode it restores otherwise"):
         describe("spandrel", "Other", Other().eval(), 1, where="here")
 
 

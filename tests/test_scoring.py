@@ -97,7 +97,7 @@ def test_integrals_that_do_not_close_are_named_with_the_key_that_mends_them():
     assert re.search(r"of blur images miss 5\.1% .* try score\.quadrature\.num_nodes above 2, or rule: auto", text)
     assert text.count("\n") == 1
     auto = replace(TWO_NODES, rule="auto", num_nodes=1, max_nodes=64)
-    assert "try score.quadrature.max_nodes above 64. " in unexplained(checks, auto)
+    assert "try score.quadrature.max_nodes above 64.\n" in unexplained(checks, auto)
 
 
 def test_a_degradation_that_the_target_does_not_restore_better_is_named(model, by_degradation):

@@ -92,20 +92,19 @@ def convergence_error(residuals: float, changes: float) -> float:
     return float(residuals / max(changes, np.finfo(np.float32).tiny))
 
 
-def rough(error: float, images: str, more: str, else_: str = "it needs training mode (PathModel)") -> str:
+def rough(error: float, images: str, more: str) -> str:
     """A line that warns of a convergence error above :data:`MAX_CONVERGENCE_ERROR`, else ''.
 
     Args:
         error: the convergence error.
         images: which images it is of, and what was done.
-        more: what to raise.
-        else_: what to do where that does not help.
+        more: what to try.
     """
     if error <= MAX_CONVERGENCE_ERROR:
         return ""
     return (
         f"The path integrals of {images} miss {error:.1%} of the change of the loss (convergence error), so their "
-        f"scores are rough: try {more}. If that does not help, gradients are wrong in eval mode: {else_}.\n"
+        f"scores are rough: try {more}.\n"
     )
 
 
@@ -196,7 +195,8 @@ def attribute(
     if result.convergence_error > MAX_CONVERGENCE_ERROR:
         more = f"max_nodes above {max_nodes}" if rule == "auto" else f"num_nodes above {num_nodes}, or rule='auto'"
         took = f"images (rule {rule!r}, {result.nodes.max()} nodes)"
-        warnings.warn(rough(result.convergence_error, took, more, f"then {ADVICE}").rstrip(), stacklevel=2)
+        more += "" if training else f"; if that does not help, gradients are wrong in eval mode: {ADVICE}"
+        warnings.warn(rough(result.convergence_error, took, more).rstrip(), stacklevel=2)
     return result, index
 
 

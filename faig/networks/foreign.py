@@ -162,7 +162,7 @@ def needs_training_mode(network: nn.Module, frame: Frame) -> bool:
             continue
         outputs.append(model.restore(model.target, image).detach().double())
         if not error <= TOLERANCE:
-            problems[training] = f"its gradients are wrong by {error:.0%}"
+            problems[training] = f"has gradients that are wrong by {error:.0%}"
         elif len(outputs) == 2 and _difference(*outputs) > TOLERANCE:
             problems[training] = f"restores otherwise than in evaluation mode, by {_difference(*outputs):.0%}"
         else:
