@@ -96,6 +96,13 @@ def test_nothing_to_report_still_makes_a_figure(left_out, tmp_path):
     assert len(matplotlib_image.imread(tmp_path / "a.png")) < len(matplotlib_image.imread(tmp_path / "b.png"))
 
 
+def test_long_names_of_layers_take_nothing_from_the_charts_of_layers(tmp_path):
+    for name in ("conv", "layers.0.residual_group.blocks.0.attn.qkv"):
+        layer_profile({"blur": [1]}, [8], [name], tmp_path / f"{len(name)}.png")
+    short, long = (len(matplotlib_image.imread(tmp_path / f"{length}.png")) for length in (4, 41))
+    assert long - short == pytest.approx(0.06 * (41 - 16) * 200, abs=2)
+
+
 def test_a_name_keeps_its_colour_and_unknown_names_get_others():
     colours = colours_of(["blur", "rain", "noise", "snow"])
     assert (colours["blur"], colours["noise"]) == (COLOURS["blur"], COLOURS["noise"])

@@ -221,7 +221,8 @@ def layer_profile(counts: Mapping[str, ArrayLike], num_filters: ArrayLike, layer
     table = {name: np.asarray(column, dtype=float) for name, column in counts.items()}
     expected = np.mean([column.sum() for column in table.values()]) / sizes.sum()
     colours, positions, width = colours_of(list(table)), np.arange(len(layers)), 0.84 / len(table)
-    with figure_file(path, width_of(layers), 5.6) as figure:
+    height = 5.6 + 0.06 * max(0, max(map(len, layers)) - 16)  # inches: names stand upright below the axes
+    with figure_file(path, width_of(layers), height) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True)
         for axes, scale, line in ((upper, 100 / sizes, 100 * expected + 0 * sizes), (lower, 1, expected * sizes)):
             for number, (name, column) in enumerate(table.items()):
