@@ -257,7 +257,8 @@ def detour(checks: Checks) -> str:
         return ""
     return (
         f"On the path, networks restore {name} images up to {checks[name]['barrier']:.1f} dB worse than the worse of "
-        "baseline and target do, and scores may tell of that detour: fine-tune at a smaller learning rate.\n"
+        "baseline and target do, and scores may tell of that detour: fine-tune at a smaller learning rate, or go by "
+        "learned masks, which take no path (method: learned).\n"
     )
 
 
