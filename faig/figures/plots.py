@@ -39,6 +39,8 @@ COLOURS = {
 }  # fmt: skip
 SPARE_COLOURS = [ORANGE, SKY, GREEN, PINK, BLACK, BLUE, RED, GREY]
 MARKERS = "osD^vPX*"
+READABLE = (-1.5, 2.5)
+"""Shares of a gain that panels show."""
 MAX_NAMES = 48
 """How many names of layers stand side by side."""
 LABELS = {
@@ -261,13 +263,20 @@ def _draw_bands(axes: Axes, part: Mapping[str, NDArray[Any]], quantity: str, met
         (line,) = axes.plot(ratio, value, color=colours[method], marker=MARKERS[number % len(MARKERS)])
         line.set(label=label_of(method), zorder=3 if method in ("faig", "learned") else 2)
     axes.axhline(0, color=BLACK, linewidth=0.8)
-    if not np.isfinite(part[quantity]).any():
+    found = part[quantity][np.isfinite(part[quantity])]
+    if not len(found):
         axes.text(0.5, 0.5, "nothing to report:\nthe gain is too small", ha="center", transform=axes.transAxes)
+    elif not ((found >= READABLE[0]) & (found <= READABLE[1])).any():
+        word = f"{found.min():.0f} to {found.max():.0f}:\nmasking breaks the network"
+        axes.text(0.5, 0.25, word, ha="center", transform=axes.transAxes)
 
 
 def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Limits that hold 0, 1 and every value; wide confidence intervals may leave the panel."""
-    shown = np.append(values[np.isfinite(values)], [0.0, 1.0])
+    """Limits that hold 0, 1 and every value within :data:`READABLE`; others, and wide intervals, leave the panel.
+
+    A share of the gain far from 0 to 1 says no more than that masking broke the network.
+    """
+    shown = np.append(np.clip(values[np.isfinite(values)], *READABLE), [0.0, 1.0])
     margin = 0.06 * np.ptp(shown)
     return float(shown.min() - margin), float(shown.max() + margin)
 
