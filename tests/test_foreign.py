@@ -445,6 +445,7 @@ def test_another_scale_is_refused_with_both_numbers(tmp_path: Path):
     ("changes", "message"),
     [
         ({"name": "resnet"}, r"name = 'resnet' is not one of srresnet, srcnn, spandrel, nor a factory"),
+        ({"name": "weights/../../x.py:f"}, r"is not one of srresnet, srcnn, spandrel, nor a factory"),
         ({"name": "spandrel"}, r"name = 'spandrel' finds a network by its weights: name the baseline's in files"),
         ({"files": {"blind": "b.pth"}}, r"files names blind, but no baseline"),
         ({"files": {"baseline": "../b.pth"}}, r"must name a file within network\.pretrained"),

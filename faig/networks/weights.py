@@ -37,7 +37,7 @@ AUTHORS = (
 
 
 def _require_known(name: str) -> str:
-    if name not in (*NETWORKS, SPANDREL) and not re.fullmatch(FACTORY, name):
+    if name not in (*NETWORKS, SPANDREL) and (not re.fullmatch(FACTORY, name) or ".." in Path(name).parts):
         raise ValueError(
             f"name = {name!r} is not one of {', '.join((*NETWORKS, SPANDREL))}, nor a factory, network.py:make_network"
         )
