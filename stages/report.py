@@ -45,7 +45,7 @@ def main(curves: Path, scores: Path, predictions: Path, plots: Path, **paths: Pa
         results["ratios"][name] = curves_of(sweep, target.attribute, min_gain, bootstrap, seed)
         results["yardstick"][name] = yardstick(sweep, target.attribute, min_gain, bootstrap, seed, tiled=bool(tiles))
         results["score"][name] = check_results(read_metadata(scores / file))
-        kinship_chart(results["score"][name], plots / f"kinship/{name}.png")
+        kinship_chart(results["score"][name], layers.names, plots / f"kinship/{name}.png")
         found[name] = discovered_by(scores / file, ratio, len(layers.numbers), method)
         counts = {of: layers.count(filters) for of, filters in found[name].items()}
         layer_profile(counts, layers.sizes, layers.names, plots / f"layers/{name}.png")

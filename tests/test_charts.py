@@ -43,15 +43,17 @@ def test_filters_of_degradations_that_are_not_varied_are_drawn_too(tmp_path: Pat
     assert not np.array_equal(picture(tmp_path / "all.png"), picture(tmp_path / "own.png"))
 
 
-def test_kinship_is_drawn_for_every_layer(tmp_path: Path):
-    values = {"related": 1.0, "correlation": 0.8, "relative_distance": 0.6}
-    for names in (["first", "last"], [f"body.{number}" for number in range(30)]):
-        by_layer = dict.fromkeys(names, 0.7)
-        kinship_chart({**values, "layer_correlation": by_layer, "layer_distance": by_layer}, tmp_path / "new/a.png")
-    wide = picture(tmp_path / "new/a.png").shape[1]
-    kinship_chart({**values, "layer_correlation": {"a": 0.1}, "layer_distance": {"a": 0.1}}, tmp_path / "new/a.png")
-    related = picture(tmp_path / "new/a.png")
-    assert related.shape[1] < wide
-    values |= {"related": 0.0, "layer_correlation": {"a": 0.1}, "layer_distance": {"a": 0.1}}
-    kinship_chart(values, tmp_path / "new/a.png")
-    assert not np.array_equal(related, picture(tmp_path / "new/a.png"))
+def test_kinship_is_drawn_for_every_layer_in_its_order(tmp_path: Path):
+    def draw(names: list[str], heights: dict[str, float], related: float = 1.0) -> np.ndarray:
+        by_layer = {name: heights[name] for name in sorted(heights)}  # files keep them by name
+        values = {"related": related, "correlation": 0.8, "relative_distance": 0.6}
+        values |= {"layer_correlation": by_layer, "layer_distance": by_layer}
+        kinship_chart(values, names, tmp_path / "new/a.png")
+        return picture(tmp_path / "new/a.png")
+
+    two = draw(["first", "body"], {"first": 0.2, "body": 0.7})
+    assert not np.array_equal(two, draw(["body", "first"], {"first": 0.2, "body": 0.7}))
+    assert not np.array_equal(two, draw(["first", "body"], {"first": 0.7, "body": 0.2}))
+    assert not np.array_equal(two, draw(["first", "body"], {"first": 0.2, "body": 0.7}, related=0.0))
+    many = [f"body.{number}" for number in range(30)]
+    assert draw(many, dict.fromkeys(many, 0.7)).shape[1] > two.shape[1]

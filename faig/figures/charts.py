@@ -1,6 +1,6 @@
 """The figures of the argument's stages, in the style of :mod:`faig.figures.plots`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,23 +110,22 @@ def selectivity_chart(effects: Mapping[str, Mapping[str, Any]], path: Path) -> N
         axes.set(xlabel="inputs", ylabel="filters masked", title="lost by masking: share of the gain, or dB")
 
 
-def kinship_chart(values: Mapping[str, Any], path: Path) -> None:
+def kinship_chart(values: Mapping[str, Any], layers: Sequence[str], path: Path) -> None:
     """Write how alike the weights of baseline and target are, layer by layer: correlation and relative distance.
 
     Args:
-        values: ``layer_correlation`` and ``layer_distance`` by layer from input to output, ``correlation`` and
-            ``relative_distance`` of all layers together, which a line shows; ``related``, 0 if they look unrelated,
-            which a title then says.
+        values: ``layer_correlation`` and ``layer_distance`` by layer, ``correlation`` and ``relative_distance`` of all
+            layers together, which a line shows; ``related``, 0 if they look unrelated, which a title then says.
+        layers: names of the layers, from input to output.
         path: of the PNG file.
     """
-    layers = list(values["layer_correlation"])
     with figure_file(path, width_of(layers), 5.0) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True)
         for axes, by_layer, whole in (
             (upper, values["layer_correlation"], values["correlation"]),
             (lower, values["layer_distance"], values["relative_distance"]),
         ):
-            axes.bar(range(len(layers)), list(by_layer.values()), color=BLUE, label="each layer")
+            axes.bar(range(len(layers)), [by_layer[name] for name in layers], color=BLUE, label="each layer")
             axes.axhline(whole, color=BLACK, linewidth=0.9, label="all layers")
             axes.grid(visible=False, axis="x")
         upper.set(ylabel="correlation of weights", ylim=(min(0.0, *values["layer_correlation"].values()), 1.05))
