@@ -3,13 +3,19 @@
 Glossary (one word, one meaning, in code, files and documentation):
 
 HR, LR, SR
-    High-resolution photograph, low-resolution input of a network, the network's output.
+    High-resolution photograph, low-resolution input of a network, the network's output. At scale 1 all three are of one
+    size, and LR is degraded, no more.
 degradation
-    What turns HR into LR: a list of operations with one ``downsample`` among them. ``clean`` is downsampling alone.
+    What turns HR into LR: a list of operations with one ``downsample`` among them (none at scale 1), or files that are
+    given. ``clean`` is downsampling alone.
 filter
-    One k x k kernel of a convolution: (layer, out_channel, in_channel). Biases are not filters.
+    One k x k kernel of a convolution: (layer, out_channel, in_channel), in a linear layer one weight; or, by
+    ``granularity``, all of one output channel. Biases are not filters.
 baseline
-    Network trained on ``clean`` only: it upscales and removes no degradation. Weights theta-bar in the paper.
+    The network that the target was fine-tuned from. Trained here, on ``clean`` only: it upscales and removes no
+    degradation. Weights theta-bar in the paper.
+factory, frame
+    A function of the user's that builds a network; what fits the project's images to a network of someone else's.
 target
     The baseline fine-tuned on degraded inputs. Weights theta. ``blind``: on all degradations; a specialist
     (``only_blur``): on one. The main target is the one that metrics, predictor and argument are about.

@@ -96,7 +96,7 @@ class PipelineParams:
         if self.main_target not in self.targets:
             raise ValueError(f"main_target = {self.main_target!r} is not one of {', '.join(self.targets)}")
         target = self.targets[self.main_target]
-        if not set(self.severity.levels) & set(target.attribute):
+        if self.severity.levels and not set(self.severity.levels) & set(target.attribute):
             raise ValueError(f"severity.levels names no degradation that targets.{self.main_target} attributes")
         for name, levels in self.severity.levels.items():
             if name in self.degradations:

@@ -38,7 +38,8 @@ def main(hr: Path, baseline: Path, network: Path, scores: Path, output: Path) ->
             values = response(model, masked, [to_tensor(lr)])
             own = {**level, "image": image, "detail": values["detail"][0]}
             rows += [own | {"filters": filters, "response": values[filters][0]} for filters in found]
-    write_parquet(output, pd.DataFrame(rows))
+    columns = ["degradation", "value", "trained", "image", "detail", "filters", "response"]
+    write_parquet(output, pd.DataFrame(rows, columns=columns))
 
 
 if __name__ == "__main__":

@@ -109,6 +109,12 @@ def cut_off_safetensors(path: Path) -> None:
         (lambda path: torch.save({"w": torch.zeros(2, 2, dtype=torch.int8)}, path), r"w is quantised \(torch\.int8\)"),
         (lambda path: torch.save({"w": torch.zeros(2, 2).to(torch.float8_e4m3fn)}, path), r"w is quantised"),
         (quantised, r"w is quantised"),
+        (lambda path: torch.save({"w": torch.zeros(2).to(torch.float8_e5m2)}, path), r"w is quantised"),
+        (
+            lambda path: torch.save({"a.weight": torch.zeros(2, 2, dtype=torch.int32), "b": torch.zeros(1)}, path),
+            r"a\.weight is quantised \(torch\.int32\)",
+        ),
+        (lambda path: torch.jit.script(torch.nn.Linear(2, 2)).save(path), r"is a TorchScript program: save its state"),
         (lambda path: torch.save({"w": torch.eye(2).to_sparse()}, path), r"w is not a dense tensor of real numbers"),
         (lambda path: torch.save({"w": torch.zeros(2, dtype=torch.cfloat)}, path), r"w is not a dense tensor of real"),
     ],

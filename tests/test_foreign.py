@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from faig.networks.foreign import ForeignSpec, describe, import_spandrel, run_fa
 from faig.networks.frames import Frame, find_frame
 from faig.networks.models import SRCNN, SRResNet, build_network
 from faig.networks.pretrained import given_network, verify_given
-from faig.networks.weights import NetworkChoice, adopt, load_network, make_network, save_network
+from faig.networks.weights import NetworkChoice, adopt, all_names, load_network, make_network, save_network, write_back
 
 # Older architectures call PyTorch in old ways.
 pytestmark = pytest.mark.filterwarnings("ignore:torch.meshgrid", "ignore:'saved_variables' is deprecated")
@@ -330,7 +331,7 @@ def test_a_factory_that_has_changed_is_noticed(tmp_path: Path):
     network, spec = make_network(choice, 1, 0)
     save_network(tmp_path / "a.safetensors", spec, network.state_dict())
     path.write_text(path.read_text() + "# changed\n")
-    with pytest.raises(InputError, match=r"was made of .*, now it is \w{40}: run `dvc repro` again"):
+    with pytest.raises(InputError, match=r"was made of .*, which is another one now: run `dvc repro` again"):
         load_network(tmp_path / "a.safetensors", choice)
 
 
@@ -367,7 +368,7 @@ def test_weights_that_are_not_the_factory_s_are_refused_with_their_names(tmp_pat
         given_network(choice, "baseline", 1)
     kinds = {"last.weight": torch.zeros(3, 3, 3, 3, dtype=torch.int32), "last.bias": torch.zeros(3)}
     save_file(kinds, tmp_path / "a.safetensors")
-    with pytest.raises(InputError, match=r"last\.weight holds torch\.int32, but torch\.float32 is needed"):
+    with pytest.raises(InputError, match=r"last\.weight is quantised \(torch\.int32\)"):
         given_network(choice, "baseline", 1)
 
 
@@ -433,6 +434,73 @@ def test_two_architectures_are_no_path(tmp_path: Path):
         torch.save(NETWORKS[name].build().state_dict(), tmp_path / file)
     with pytest.raises(InputError, match=r"baseline is a network of spandrel \(RCAN\).*but blind is .*\(SAFMN\)"):
         verify_given(choose(tmp_path, baseline="a.pth", blind="b.pth"), ["blind"], 2)
+
+
+def test_two_sizes_of_one_architecture_are_no_path(tmp_path: Path):
+    specimen = NETWORKS["compact"]
+    wider = replace(specimen, arguments={**specimen.arguments, "num_feat": 12})
+    for file, one in (("a.pth", specimen), ("b.pth", wider)):
+        torch.save(one.build().state_dict(), tmp_path / file)
+    with pytest.raises(InputError, match=r"b\.pth is not of the baseline's network: .* has shape"):
+        verify_given(choose(tmp_path, baseline="a.pth", blind="b.pth"), ["blind"], specimen.scale)
+
+
+UNSTEADY = """class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.copied = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+        self.norm, self.drop = nn.BatchNorm2d(3), nn.Dropout(0.5)
+
+    def forward(self, x):
+        x = self.drop(self.norm(x))
+        if self.training:
+            return self.inner(x)
+        self.copied.weight.data, self.copied.bias.data = self.inner.weight.data, self.inner.bias.data
+        return self.copied(x)
+"""
+
+
+def test_a_network_in_training_mode_keeps_its_statistics_and_drops_nothing(tmp_path: Path):
+    factory(tmp_path, UNSTEADY)
+    network, spec = make_network(choose(tmp_path, "network.py:make_network"), 1, 0)
+    assert isinstance(spec, ForeignSpec)
+    assert spec.training
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    x = torch.rand(1, 3, 8, 8)
+    assert torch.equal(network(x), network(x))
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+TIED = """class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+        self.b.weight = self.a.weight
+
+    def forward(self, x):
+        return x + self.b(torch.relu(self.a(x)))
+"""
+
+
+def test_layers_that_share_a_weight_are_taken_and_written_back(tmp_path: Path):
+    factory(tmp_path, TIED)
+    choice = choose(tmp_path, "network.py:make_network", baseline="a.safetensors")
+    made, spec = make_network(choice, 1, 0)
+    save_network(tmp_path / "a.safetensors", spec, made.state_dict())
+    network, found = adopt(tmp_path / "a.safetensors", choice, 1)
+    assert found == spec
+    model = PathModel(network, network.state_dict(), network.state_dict(), CPU)
+    doubled = {name: 2 * value for name, value in model.target.items()}
+    assert "b.weight" not in doubled  # a path has one name of each value
+    write_back(tmp_path / "b.safetensors", tmp_path / "a.safetensors", choice, all_names(network, doubled))
+    again, _ = adopt(tmp_path / "b.safetensors", choice, 1)
+    assert all(torch.equal(value, 2 * made.state_dict()[name]) for name, value in again.state_dict().items())
+
+
+def test_a_factory_that_leaves_python_is_refused(tmp_path: Path):
+    factory(tmp_path, "import sys\n\ndef make_network():\n    sys.exit(0)\n")
+    with pytest.raises(InputError, match=r"make_network\(\) raises SystemExit"):
+        run_factory("network.py:make_network", tmp_path)
 
 
 def test_another_scale_is_refused_with_both_numbers(tmp_path: Path):

@@ -72,7 +72,11 @@ def test_the_target_is_exported_without_an_ability_under_its_own_keys(
 
 @pytest.mark.parametrize(
     ("dial", "message"),
-    [("fog=0", "there are no filters of fog; known are blur, noise"), ("noise", "write a degradation and its lambda")],
+    [
+        ("fog=0", "there are no filters of fog; known are blur, noise"),
+        ("noise", "write a degradation and its lambda"),
+        ("noise=nan", "write a degradation and its lambda"),
+    ],
 )
 def test_a_dial_that_does_not_exist_is_refused(
     project: Project, monkeypatch: pytest.MonkeyPatch, dial: str, message: str
@@ -82,3 +86,13 @@ def test_a_dial_that_does_not_exist_is_refused(
     assert result.exit_code == 1
     assert message in result.output
     assert not (project.folder / "quiet2.pth").exists()
+
+
+def test_a_file_that_others_open_is_never_overwritten_nor_of_another_kind(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(project.folder)
+    for output, message in (("weights/b.pth", "is the file that the target came from"), ("a.npz", "must end in")):
+        result = CliRunner().invoke(export, ["--dial", "noise=0", "--output", output])
+        assert result.exit_code == 1
+        assert message in result.output

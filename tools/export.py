@@ -4,6 +4,7 @@ A network of the user's own is written under the keys of the file that it came f
 file open this one, too; a network that was trained here as a weights file of this project.
 """
 
+import math
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from faig.base.errors import InputError
 from faig.base.params import Name, load_params
 from faig.experiments.modulation import modulate
 from faig.networks.checkpoints import SUFFIXES
-from faig.networks.weights import NetworkChoice, load_network, save_network, write_back
+from faig.networks.weights import NetworkChoice, all_names, load_network, save_network, write_back
 from stages.shared.model import read_found
 from stages.shared.network import read_path
 
@@ -35,13 +36,21 @@ def export(dials: dict[str, float], output: Path) -> None:
     )
     model = read_path(baseline, network, resolve(load_params("compute", ComputeParams)))
     found = read_found(scores, model)
+    if output.suffix not in SUFFIXES:
+        raise InputError(f"{output} must end in {', '.join(SUFFIXES)}")
     if unknown := sorted(dials.keys() - found.keys()):
         raise InputError(f"there are no filters of {unknown[0]}; known are {', '.join(found)}")
     weights = modulate(model.target, model.baseline, model.index, [(found[name], dials[name]) for name in dials])
+    built, spec = load_network(network, choice)
+    weights = all_names(built, weights)
     if target in choice.files:
-        write_back(output, choice.pretrained / choice.files[target], choice, weights)
+        original = choice.pretrained / choice.files[target]
+        if output.resolve() == original.resolve():
+            raise InputError(f"{output} is the file that the target came from: write another one")
+        write_back(output, original, choice, weights)
+    elif output.suffix != ".safetensors":
+        raise InputError(f"{output} must end in .safetensors: {target} was trained here, its file is of this project")
     else:
-        built, spec = load_network(network, choice)
         save_network(output, spec, {**built.state_dict(), **weights})
 
 
@@ -56,6 +65,8 @@ def parse(dials: tuple[str, ...]) -> dict[str, float]:
         name, _, value = text.partition("=")
         try:
             values[name] = float(value)
+            if not math.isfinite(values[name]):
+                raise ValueError(value)
         except ValueError as error:
             raise InputError(f"--dial {text}: write a degradation and its lambda, noise=0.5") from error
     return values

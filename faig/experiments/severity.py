@@ -32,9 +32,9 @@ class LevelsParams:
 
 @settings
 class SeverityParams:
-    """Settings of the severity stage: which levels of which degradations."""
+    """Settings of the severity stage: which levels of which degradations; none where there are no levels to vary."""
 
-    levels: Annotated[dict[Name, LevelsParams], Field(min_length=1)]
+    levels: dict[Name, LevelsParams]
 
 
 def at_level(key: str, operations: Sequence[Any] | str, levels: LevelsParams, value: float, *, scale: int) -> list[Any]:
@@ -45,14 +45,15 @@ def at_level(key: str, operations: Sequence[Any] | str, levels: LevelsParams, va
     """
     if operations == GIVEN:
         raise InputError(f"severity.levels names {key.split('.')[-1]}, which is {GIVEN}: files have no other levels")
-    changed, found = [], False
+    changed, found = [], 0
     for operation in operations:
         if isinstance(operation, dict) and levels.key in operation.get(levels.operation, {}):
             operation = {levels.operation: {**operation[levels.operation], levels.key: value}}
-            found = True
+            found += 1
         changed.append(operation)
-    if not found:
-        raise InputError(f"{key} has no operation {levels.operation} with {levels.key}: see severity.levels")
+    if found != 1:
+        number = f"{found} operations" if found else "no operation"
+        raise InputError(f"{key} has {number} {levels.operation} with {levels.key}: severity.levels varies one of one")
     parse_operations(key, changed, scale=scale)
     return changed
 

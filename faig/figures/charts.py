@@ -143,6 +143,8 @@ def severity_chart(table: pd.DataFrame, path: Path) -> None:
     images.
     """
     names = list(dict.fromkeys(table["degradation"]))
+    if not names:  # no degradation has levels
+        return
     colours = colours_of(list(dict.fromkeys(table["filters"])))
     with figure_file(path, 1 + 3.1 * len(names), 3.2) as figure:
         panels = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]

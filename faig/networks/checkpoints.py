@@ -6,6 +6,7 @@ tensors and plain values are read (``weights_only``): a pickle that would run co
 """
 
 import pickle  # noqa: TID251 # for the name of an error alone
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,9 +96,19 @@ def write_like(path: Path, original: Checkpoint, weights: Mapping[str, Tensor]) 
     }
     with replacing(path) as partial:
         if path.suffix == ".safetensors":
-            partial.write_bytes(serialize(tensors))
+            partial.write_bytes(serialize(unshared(tensors)))
         else:
             torch.save(tensors if original.wrapping is None else {original.wrapping: tensors}, partial)
+
+
+def unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, each with memory of its own: safetensors refuses weights that several layers share."""
+    seen: set[int] = set()
+    own = {}
+    for name, value in tensors.items():
+        own[name] = value.clone() if value.untyped_storage().data_ptr() in seen else value
+        seen.add(value.untyped_storage().data_ptr())
+    return own
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -110,7 +121,11 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_torch(path: Path) -> Any:
     try:
-        with path.open("rb") as file:  # by its name, torch would take the file for what it is called
+        with (
+            path.open("rb") as file,
+            warnings.catch_warnings(),
+        ):  # by its name, torch would take it for what it is called
+            warnings.simplefilter("ignore")  # of TorchScript, which is refused below
             return torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251 # runs no code
     except pickle.UnpicklingError as error:
         raise InputError(
@@ -118,7 +133,10 @@ def _read_torch(path: Path) -> Any:
             f"Save its state dict alone, best as safetensors. ({str(error).splitlines()[0]})"
         ) from error
     except DAMAGE as error:
-        raise InputError(f"{path} cannot be read, it is damaged or cut off: {error}") from error
+        if "TorchScript" in str(error):
+            raise InputError(f"{path} is a TorchScript program: save its state dict instead") from error
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path} cannot be read, it is damaged or cut off: {reason}") from error
 
 
 def _unwrap(content: Any, path: Path) -> tuple[dict[str, Tensor], str | None]:
@@ -141,8 +159,15 @@ def _is_weights(found: Mapping[Any, Any]) -> bool:
 def _require_usable(key: str, value: Tensor, path: Path) -> None:
     if value.layout != torch.strided or value.is_complex():
         raise InputError(f"{path}: {key} is not a dense tensor of real numbers")
-    small = value.dtype.itemsize == 1 and value.dtype != torch.bool  # int8, uint8, the kinds of fp8
-    if value.is_quantized or (small and value.ndim > 1):
+    is_weight = key.rsplit(".", 1)[-1] in ("weight", "bias")
+    if (
+        value.is_quantized
+        or (value.is_floating_point() and value.dtype.itemsize == 1)
+        or (
+            not value.is_floating_point()
+            and (is_weight or (value.dtype in (torch.int8, torch.uint8) and value.ndim > 1))
+        )
+    ):
         raise InputError(f"{path}: {key} is quantised ({value.dtype}): take the checkpoint in fp32, fp16 or bf16")
     if value.is_floating_point() and not torch.isfinite(value).all():
         raise InputError(f"{path}: weights of {key} are not finite")

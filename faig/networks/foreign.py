@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from faig.attribution.path import PathModel
+from faig.attribution.path import PathModel, shared_names
 from faig.base.compute import Compute
 from faig.base.errors import InputError
 from faig.base.params import settings
@@ -61,7 +61,8 @@ class ForeignSpec:
     def __str__(self) -> str:
         """In words, for messages."""
         what = self.architecture if self.name == SPANDREL else f"file {self.architecture[:8]}"
-        return f"a network of {self.name} ({what}), scale {self.scale}"
+        mode = ", run in training mode" if self.training else ""
+        return f"a network of {self.name} ({what}), scale {self.scale}{mode}"
 
 
 def build_foreign(name: str, folder: Path, weights: Mapping[str, Tensor], *, where: str) -> tuple[nn.Module, str]:
@@ -110,7 +111,7 @@ def run_factory(name: str, folder: Path, seed: int = 0) -> tuple[nn.Module, str]
             found.loader.exec_module(module)
             made = getattr(module, function, None)
             network = made() if callable(made) else None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{path}: {function}() raises {type(error).__name__}: {error}") from error
     if made is None:
         raise InputError(f"{path} defines no function {function}")
@@ -147,10 +148,10 @@ def needs_training_mode(network: nn.Module, frame: Frame) -> bool:
     """
     weights = network.state_dict()
     generator = np.random.default_rng(0)
-    moved = {
-        name: value + 0.02 * value.std(correction=0) * _noise(value, generator) if value.is_floating_point() else value
-        for name, value in weights.items()
-    }
+    moved = dict(weights)
+    for first, same in shared_names(network).items():
+        value = weights[first]
+        moved |= dict.fromkeys(same, value + 0.02 * value.std(correction=0) * _noise(value, generator))
     framed = frame.attach(copy.deepcopy(network))
     image = torch.from_numpy(generator.random((1, 3, PROBE, PROBE)))
     problems, outputs = {}, []

@@ -89,6 +89,11 @@ class _Call:
         return result + upscaled
 
 
+def is_framed(network: nn.Module) -> bool:
+    """Whether a frame hangs on the network: whether it is a network of someone else's."""
+    return any(getattr(hook, "__func__", None) is _Call.leave for hook in network._forward_hooks.values())
+
+
 def find_frame(network: nn.Module, scale: int) -> Frame:
     """Find out by trying what a network asks of its input.
 

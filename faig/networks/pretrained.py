@@ -12,6 +12,7 @@ from pathlib import Path
 from torch import nn
 
 from faig.base.errors import InputError
+from faig.networks.foreign import require_same
 from faig.networks.weights import NetworkChoice, Spec, adopt, load_network, make_network
 
 SUMS = "SHA256SUMS"
@@ -56,10 +57,12 @@ def verify_given(choice: NetworkChoice, names: list[str], scale: int) -> None:
         make_network(choice, scale, seed=0)
         return
     found = {name: given_network(choice, name, scale) for name in ("baseline", *names)}
-    specs = {name: given[1] for name, given in found.items() if given is not None}
-    for name, spec in specs.items():
-        if spec != specs["baseline"]:
-            raise InputError(f"network.files: baseline is {specs['baseline']}, but {name} is {spec}")
+    networks = {name: given for name, given in found.items() if given is not None}
+    baseline, first, _ = networks["baseline"]
+    for name, (network, spec, path) in networks.items():
+        if spec != first:
+            raise InputError(f"network.files: baseline is {first}, but {name} is {spec}")
+        require_same(network.state_dict(), baseline.state_dict(), where=str(path), what="the baseline's network")
 
 
 def published_digests(folder: Path) -> dict[str, str]:

@@ -35,6 +35,7 @@ from faig.data.pairs import Pair
 from faig.data.patches import PatchSampler
 from faig.data.quality import border_of, psnr
 from faig.networks.cuda_graph import Recorded
+from faig.networks.frames import is_framed
 
 Objective = Callable[[nn.Module, Tensor, Tensor, Tensor, Compute], Tensor]
 """Network, LR (N, 3, h, w), HR (N, 3, H, W) and labels (N,) of a batch on the device, compute -> the loss, a scalar.
@@ -221,7 +222,8 @@ def start(
     rate = torch.tensor(params.learning_rate, device=compute.device) if on_cuda else params.learning_rate
     options = {"fused": True, "capturable": True} if on_cuda else {}
     optimizer = torch.optim.Adam(network.parameters(), lr=rate, betas=params.adam_betas, **options)
-    trained = DistributedDataParallel(network) if group.size > 1 else network
+    foreign = is_framed(network)  # it may leave weights unused, and copy to the device while it runs
+    trained = DistributedDataParallel(network, find_unused_parameters=foreign) if group.size > 1 else network
 
     def descend(batch: tuple[Tensor, ...]) -> Tensor:
         optimizer.zero_grad(set_to_none=True)
@@ -231,7 +233,7 @@ def start(
         optimizer.step()
         return loss.detach()
 
-    recorded = Recorded(descend) if on_cuda and group.size == 1 else descend
+    recorded = Recorded(descend) if on_cuda and group.size == 1 and not foreign else descend
     return TrainingState(network, average, optimizer, compute, recorded)
 
 

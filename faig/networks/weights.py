@@ -16,10 +16,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
+from faig.attribution.path import in_training_mode, shared_names
 from faig.base.errors import InputError
 from faig.base.files import replacing
 from faig.base.params import Name, ParamsError, settings, validate
-from faig.networks.checkpoints import SUFFIXES, read_checkpoint, write_like
+from faig.networks.checkpoints import SUFFIXES, read_checkpoint, unshared, write_like
 from faig.networks.foreign import FACTORY, SPANDREL, ForeignSpec, build_foreign, describe, require_same, run_factory
 from faig.networks.models import NETWORKS, NetworkParams, NetworkSpec, build_network, skeleton
 
@@ -92,7 +93,7 @@ def make_network(choice: NetworkChoice, scale: int, seed: int) -> tuple[nn.Modul
         return build_network(choice.spec(scale), seed), choice.spec(scale)
     network, digest = run_factory(choice.name, choice.pretrained, seed)
     spec = describe(choice.name, digest, network.eval(), scale, where=str(choice.pretrained / choice.name))
-    return spec.frame.attach(network).train(spec.training), spec
+    return _ready(network, spec), spec
 
 
 def adopt(path: Path, choice: NetworkChoice, scale: int) -> tuple[nn.Module, Spec]:
@@ -107,7 +108,15 @@ def adopt(path: Path, choice: NetworkChoice, scale: int) -> tuple[nn.Module, Spe
         return _built_in(spec, _by_own_keys(weights, choice), where=str(path)), spec
     network, architecture = build_foreign(choice.name, choice.pretrained, weights, where=str(path))
     spec = describe(choice.name, architecture, network, scale, where=str(path))
-    return spec.frame.attach(network).train(spec.training), spec
+    return _ready(network, spec), spec
+
+
+def _ready(network: nn.Module, spec: ForeignSpec) -> nn.Module:
+    """A foreign network with its frame, in its mode, in which it gives an output of its weights alone."""
+    spec.frame.attach(network.eval())
+    if spec.training:
+        in_training_mode(network)
+    return network
 
 
 def _built_in(spec: NetworkSpec, weights: Mapping[str, Tensor], *, where: str) -> nn.Module:
@@ -171,6 +180,11 @@ def _own_name(key: str) -> str:
     return key
 
 
+def all_names(network: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights that a network shares under all of their names, of weights by their first names, as on a path."""
+    return {name: weights[first] for first, same in shared_names(network).items() for name in same}
+
+
 def save_network(path: Path, spec: Spec, weights: Mapping[str, Tensor]) -> None:
     """Write ``weights`` as safetensors (CPU; floating-point ones as fp32) whose header holds ``spec``; atomically.
 
@@ -187,17 +201,7 @@ def save_network(path: Path, spec: Spec, weights: Mapping[str, Tensor]) -> None:
         if not torch.isfinite(value).all():
             raise InputError(f"{path}: weights of {name} are not finite; nothing was written. Lower the learning rate")
     with replacing(path) as partial:
-        partial.write_bytes(serialize(_unshared(tensors), {HEADER_KEY: json.dumps(asdict(spec), sort_keys=True)}))
-
-
-def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors, each with memory of its own: safetensors refuses weights that several layers share."""
-    seen: set[int] = set()
-    own = {}
-    for name, value in tensors.items():
-        own[name] = value.clone() if value.untyped_storage().data_ptr() in seen else value
-        seen.add(value.untyped_storage().data_ptr())
-    return own
+        partial.write_bytes(serialize(unshared(tensors), {HEADER_KEY: json.dumps(asdict(spec), sort_keys=True)}))
 
 
 def load_network(path: Path, choice: NetworkChoice | None = None) -> tuple[nn.Module, Spec]:
@@ -228,5 +232,5 @@ def load_network(path: Path, choice: NetworkChoice | None = None) -> tuple[nn.Mo
     folder = Path() if choice is None else choice.pretrained
     network, architecture = build_foreign(spec.name, folder, weights, where=str(path))
     if architecture != spec.architecture:
-        raise InputError(f"{path} was made of {spec}, now it is {architecture[:40]}: run `dvc repro` again")
-    return spec.frame.attach(network).train(spec.training), spec
+        raise InputError(f"{path} was made of {spec}, which is another one now: run `dvc repro` again")
+    return _ready(network, spec), spec

@@ -40,9 +40,10 @@ def fit_or_load(
     choice, scale = load_params("network", NetworkChoice), load_params("scale", Scale)
     if given := given_network(choice, name, scale):
         network, spec, path = given
+        weights = {name: value.clone() for name, value in network.state_dict().items()}
         quality = validation(pairs[1], mixture, params, compute)(compute.network_to_device(network))
         click.echo(f"{name}: {path} is taken, nothing is trained; {quality:.2f} dB on {', '.join(sorted(mixture))}")
-        return network.state_dict(), spec, pd.DataFrame([(0, 0.0, float("nan"), quality)], columns=CURVE)
+        return weights, spec, pd.DataFrame([(0, 0.0, float("nan"), quality)], columns=CURVE)
     network, spec = start(choice, scale)
     weights, points, checkpoint = fit(
         network,
