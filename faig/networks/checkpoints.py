@@ -121,10 +121,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_torch(path: Path) -> Any:
     try:
-        with (
-            path.open("rb") as file,
-            warnings.catch_warnings(),
-        ):  # by its name, torch would take it for what it is called
+        # Opened here: given its name, torch would take the file for what it is called.
+        with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of TorchScript, which is refused below
             return torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251 # runs no code
     except pickle.UnpicklingError as error:
