@@ -23,7 +23,6 @@ from faig.base.errors import InputError
 from faig.base.params import ParamsError, validate
 from faig.experiments.loading import load_model
 from faig.networks.foreign import ForeignSpec, describe, import_spandrel, run_factory
-from faig.networks.frames import Frame, find_frame
 from faig.networks.models import SRCNN, SRResNet, build_network
 from faig.networks.pretrained import given_network, verify_given
 from faig.networks.weights import NetworkChoice, adopt, all_names, load_network, make_network, save_network, write_back
@@ -129,133 +128,6 @@ def test_whole_channels_of_an_attention_network_can_be_filters(tmp_path: Path):
         assert torch.equal(value, everything["channel"][key])
 
 
-# Frames
-
-
-class Valid(nn.Module):
-    """Two convolutions without padding, then x2: an image loses 4 pixels of its output on each side."""
-
-    def __init__(self, channels: int = 3, scale: int = 2) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(channels, 4, 3)
-        self.last = nn.Conv2d(4, channels * scale**2, 3)
-        self.shuffle = nn.PixelShuffle(scale)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.shuffle(self.last(torch.relu(self.first(x))))
-
-
-class Windowed(nn.Module):
-    """Refuses sides that are no multiples of 4."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.last = nn.Conv2d(3, 3, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.last(functional_fold(x))
-
-
-def functional_fold(x: Tensor) -> Tensor:
-    """Each 4 x 4 window gets its mean added."""
-    n, c, h, w = x.shape
-    windows = x.view(n, c, h // 4, 4, w // 4, 4)
-    return (windows + windows.mean(dim=(3, 5), keepdim=True)).view(n, c, h, w)
-
-
-def test_a_margin_makes_the_output_of_unpadded_convolutions_whole():
-    network = Valid()
-    frame = find_frame(network, 2)
-    assert frame == Frame(scale=2, channels=3, multiple=1, margin=2, several=False)
-    x = torch.rand(1, 3, 9, 12)
-    padded = nn.functional.pad(x, (2, 2, 2, 2), mode="replicate")
-    expected = network(padded)
-    assert torch.equal(frame.attach(network)(x), expected)
-    assert expected.shape == (1, 3, 18, 24)
-
-
-def test_sides_are_filled_up_to_multiples_and_the_rest_is_cut_off():
-    network = Windowed()
-    frame = find_frame(network, 1)
-    assert frame == Frame(scale=1, channels=3, multiple=4, margin=0, several=False)
-    x = torch.rand(1, 3, 8, 12)
-    expected = network(x)
-    frame.attach(network)
-    assert torch.equal(network(x), expected)  # multiples already
-    cut = network(x[..., :7, :9])
-    filled = nn.functional.pad(x[..., :7, :9], (0, 3, 0, 1), mode="replicate")
-    assert torch.equal(cut, network(filled)[..., :7, :9])
-
-
-def test_luma_networks_keep_the_colour():
-    """A luma network that changes nothing gives the image back; one that adds 0.1 adds it to every colour."""
-
-    class Add(nn.Module):
-        def __init__(self, value: float) -> None:
-            super().__init__()
-            self.last = nn.Conv2d(1, 1, 1)
-            nn.init.ones_(self.last.weight)
-            nn.init.constant_(self.last.bias, value)  # pyright: ignore
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.last(x)
-
-    x = torch.rand(1, 3, 5, 6)
-    for value in (0.0, 0.1):
-        network = Add(value)
-        frame = find_frame(network, 1)
-        assert frame.channels == 1
-        torch.testing.assert_close(frame.attach(network)(x), x + value)
-
-
-def test_the_first_of_several_outputs_is_the_image():
-    class Several(Windowed):
-        def forward(self, x: Tensor) -> Any:
-            return [super().forward(x), x.mean()]
-
-    network = Several()
-    frame = find_frame(network, 1)
-    assert frame.several
-    assert frame.attach(network)(torch.rand(1, 3, 5, 6)).shape == (1, 3, 5, 6)
-
-
-def test_a_frame_survives_a_copy_of_its_network():
-    network = find_frame(Valid(), 2).attach(Valid())
-    model = PathModel(network, network.state_dict(), network.state_dict(), CPU)
-    assert model.restore(model.target, torch.rand(2, 3, 6, 6)).shape == (2, 3, 12, 12)
-
-
-@pytest.mark.parametrize(
-    ("forward", "message"),
-    [
-        ("return self.last(x).mean(dim=(2, 3))", "returns a Tensor, not an image"),
-        ("return {'sr': self.last(x)}", "returns a dict, not an image"),
-        ("return self.last(x).unsqueeze(0)", "not an image"),
-        ("return torch.cat([self.last(x)] * 2, 1)", "takes 3 channels and returns 6"),
-        ("raise KeyError('no')", "takes neither RGB nor luma: it raises KeyError"),
-        ("return functional.interpolate(self.last(x), scale_factor=2)", r"upscales by 2, but .* scale = 1"),
-        ("return self.last(x).detach()", "cannot be differentiated"),
-    ],
-)
-def test_a_network_that_restores_no_image_is_refused(forward: str, message: str, tmp_path: Path):
-    body = f"""class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.last = nn.Conv2d(3, 3, 3, padding=1)
-
-    def forward(self, x):
-        {forward}
-"""
-    factory(tmp_path, body)
-    with pytest.raises(InputError, match=message):
-        make_network(choose(tmp_path, "network.py:make_network"), 1, 0)
-
-
-def test_a_network_of_rgba_images_is_refused():
-    with pytest.raises(InputError, match="networks of RGBA images cannot be used"):
-        find_frame(nn.Conv2d(4, 4, 3, padding=1), 1)
-
-
 # Modes
 
 
@@ -275,7 +147,8 @@ class Fused(nn.Module):
 
 def test_a_network_that_fuses_its_weights_is_run_in_training_mode():
     assert describe("spandrel", "Fused", Fused().eval(), 1, where="here").training
-    assert not describe("spandrel", "Windowed", Windowed().eval(), 1, where="here").training
+    plain = nn.Conv2d(3, 3, 3, padding=1)
+    assert not describe("spandrel", "Plain", plain.eval(), 1, where="here").training
 
 
 def test_a_network_that_is_another_in_training_mode_is_refused():
@@ -350,6 +223,32 @@ def test_a_factory_that_makes_no_network_is_refused(body: str, message: str, tmp
     factory(tmp_path, body)
     with pytest.raises(InputError, match=message):
         run_factory("network.py:make_network", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("forward", "message"),
+    [
+        ("return self.last(x).mean(dim=(2, 3))", "returns a Tensor, not an image"),
+        ("return {'sr': self.last(x)}", "returns a dict, not an image"),
+        ("return self.last(x).unsqueeze(0)", "not an image"),
+        ("return torch.cat([self.last(x)] * 2, 1)", "takes 3 channels and returns 6"),
+        ("raise KeyError('no')", "takes neither RGB nor luma: it raises KeyError"),
+        ("return functional.interpolate(self.last(x), scale_factor=2)", r"upscales by 2, but .* scale = 1"),
+        ("return self.last(x).detach()", "cannot be differentiated"),
+    ],
+)
+def test_a_network_that_restores_no_image_is_refused(forward: str, message: str, tmp_path: Path):
+    body = f"""class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x):
+        {forward}
+"""
+    factory(tmp_path, body)
+    with pytest.raises(InputError, match=message):
+        make_network(choose(tmp_path, "network.py:make_network"), 1, 0)
 
 
 def test_a_factory_that_is_not_there_is_named(tmp_path: Path):
