@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 COMMITTED = read_params(ROOT / "params.yaml")
 MISSION, ARGUMENT = (read_params(ROOT / folder / "dvc.yaml")["stages"] for folder in ("", "argument"))
 DVC = MISSION | ARGUMENT
-REPORTING = {"report": "metrics/mission.parquet", "claims": "metrics/argument.parquet"}
+REPORTING = {"summarize": "metrics/mission.parquet", "claims": "metrics/argument.parquet"}
 """Stages that run no network, and their tables of numbers, which are in git."""
 STAGES: dict[str, dict[str, Any]] = {name: body.get("do", body) for name, body in DVC.items()}
 MODULES = sorted(path for package in ("faig", "stages", "tools") for path in (ROOT / package).rglob("*.py"))

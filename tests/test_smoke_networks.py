@@ -39,7 +39,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def test_both_pipelines_run_and_nothing_is_trained(project: Project):
-    assert {"train_baseline", "finetune@blind", "report"} <= project.ran["all"]
+    assert {"train_baseline", "finetune@blind", "summarize"} <= project.ran["all"]
     curves = pd.concat([pd.read_parquet(path) for path in (project.folder / "data/curves").glob("*.parquet")])
     assert curves["iteration"].to_list() == [0, 0]
     metrics = json.loads((project.folder / "metrics/mission.json").read_text())

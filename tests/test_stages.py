@@ -346,7 +346,7 @@ def test_a_changed_module_changes_the_lists_of_those_that_import_it_and_no_other
         "mask",
         "sweep",
         "predict",
-        "report",
+        "summarize",
         "modulate",
         "retrain",
         "compare_predictors",

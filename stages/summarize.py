@@ -31,7 +31,7 @@ from stages.shared.outputs import read_parquet, write_csv, write_json
 @path_option("predictions", "features of each crop")
 @writes(metrics="the headline, JSON", numbers="all numbers with their intervals, Parquet", plots="folder of figures")
 def main(curves: Path, scores: Path, predictions: Path, plots: Path, **paths: Path) -> None:
-    """Report on all targets."""
+    """Summarize all targets."""
     targets, bootstrap = load_params("targets", dict[Name, TargetParams]), load_params("bootstrap", BootstrapParams)
     main_target, tiles = load_params("main_target", Name), load_params("dataset.test_tiles", dict[str, int] | None)
     seed, min_gain = derive_seed(load_params("seed", Seed), "bootstrap"), load_params("min_gain", NonNegative)
