@@ -41,7 +41,7 @@ def main(curves: Path, scores: Path, predictions: Path, plots: Path, **paths: Pa
     results: dict[str, Any] = {"finetune": {}, "score": {}, "ratios": {}, "yardstick": {}, "mask": {}}
     for name, target in targets.items():
         file = f"{name}.parquet"
-        results["finetune"][name] = gains(sweep := read_parquet(paths["sweeps"] / file))
+        results["finetune"][name] = gains(sweep := read_parquet(paths["sweeps"] / file), bootstrap, seed)
         results["ratios"][name] = curves_of(sweep, target.attribute, min_gain, bootstrap, seed)
         results["yardstick"][name] = yardstick(sweep, target.attribute, min_gain, bootstrap, seed, tiled=bool(tiles))
         results["score"][name] = check_results(read_metadata(scores / file))
@@ -51,7 +51,7 @@ def main(curves: Path, scores: Path, predictions: Path, plots: Path, **paths: Pa
         layer_profile(counts, layers.sizes, layers.names, plots / f"layers/{name}.png")
         write_csv(plots / f"removed/{name}.csv", curve := curve_table(results["ratios"][name]))
         ratio_curves(curve, plots / f"ratios/{name}.png")
-    results["finetune"][main_target] = gains(measured := read_parquet(paths["masks"]))  # SSIM and luma as well
+    results["finetune"][main_target] = gains(measured := read_parquet(paths["masks"]), bootstrap, seed)
     results["mask"][main_target] = masked = effects(measured, attributed, min_gain, bootstrap, seed)
     masked[method] = with_depths(masked[method], layers, found[main_target])
     selectivity_chart(masked[method], plots / f"selectivity/{main_target}.png")

@@ -58,7 +58,7 @@ def both_curves(*ratios: float, gain: float = 4.0) -> pd.DataFrame:
 def results_of(gain: float = 4.0) -> dict:
     sweep, options = both_curves(*RATIOS, gain=gain), (TARGET.attribute, 0.5, BOOTSTRAP, 0)
     masked = effects(measured(0.03, gain=gain), *options)
-    results = {"finetune": gains(sweep), "ratios": curves_of(sweep, *options), "mask": masked}
+    results = {"finetune": gains(sweep, BOOTSTRAP, 0), "ratios": curves_of(sweep, *options), "mask": masked}
     results = {section: {"blind": values} for section, values in results.items()}
     predictors = {
         name: {"accuracy_attributed": 0.9, "accuracy_all": 0.8, "auroc": {}} for name in ("overlap", "response")
@@ -127,7 +127,7 @@ def test_the_headline_is_at_most_20_numbers_each_found_in_the_results():
     ]
     assert len(numbers(found)) <= 20
     own = results["mask"]["blind"]["faig"]
-    assert found["gain_db"] == {name: values["gain"] for name, values in gains(measured(0.03)).items()}
+    assert found["gain_db"] == {name: values["gain"] for name, values in gains(measured(0.03), BOOTSTRAP, 0).items()}
     assert found["removed_by_masking"] == {name: own[name]["removed"] for name in TARGET.attribute}
     assert found["collateral_of_masking"] == {name: own[name]["collateral"] for name in TARGET.attribute}
     assert found["removed_by_masking"]["blur"] == pytest.approx(0.24)

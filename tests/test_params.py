@@ -262,3 +262,10 @@ def test_a_value_that_changes_after_it_was_loaded_is_noticed(tmp_path: Path, key
 
     with pytest.raises(ParamsError, match="was changed while the stage ran") if raises else nullcontext():
         stage()
+
+
+def test_a_name_may_not_end_as_the_ends_of_intervals_do():
+    for name in ("noise_low", "noise_high"):
+        with pytest.raises(ParamsError, match="how the ends of intervals are called"):
+            validate("degradations", {name: 1}, dict[Name, int], source="params.yaml")
+    assert validate("degradations", {"low_noise": 1}, dict[Name, int], source="params.yaml") == {"low_noise": 1}

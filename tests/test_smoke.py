@@ -111,7 +111,7 @@ def test_what_masking_takes_away_is_reported_for_every_method(story: Project, re
             assert set(by_degradation) == set(TARGETS[target])
             for degradation, values in by_degradation.items():
                 assert values["gradient_distance"] >= 0
-                assert set(values["lost_db"]) == {"clean", *params["targets"][target]["mixture"]}
+                assert set(values["lost_db"]) >= {"clean", *params["targets"][target]["mixture"]}
                 gain = results["finetune"][target][degradation]["gain"]
                 assert ("removed" in values) == (gain >= params["min_gain"])
                 if "removed" in values:

@@ -54,8 +54,17 @@ def require_unique(names: Sequence[T]) -> Sequence[T]:
 
 Unique = AfterValidator(require_unique)
 """Marks a list that may not name an item twice."""
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-"""A name that is also part of a file name: letters, digits, ``_`` and ``-``."""
+
+
+def refuse_ends(name: str) -> str:
+    """Raise ValueError if a name ends as the ends of intervals do in the tables of numbers."""
+    if name.endswith(("_low", "_high")):
+        raise ValueError(f"{name} ends in _low or _high, which is how the ends of intervals are called: choose another")
+    return name
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$"), AfterValidator(refuse_ends)]
+"""A name that is also part of a file name: letters, digits, ``_`` and ``-``; not ending in ``_low`` or ``_high``."""
 
 
 class ParamsError(InputError):

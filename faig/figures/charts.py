@@ -94,7 +94,8 @@ def selectivity_chart(effects: Mapping[str, Mapping[str, Any]], path: Path) -> N
         path: of the PNG file.
     """
     rows = list(effects)
-    others = [name for values in effects.values() for name in values["lost_db"] if name not in rows]
+    shown = [name for values in effects.values() for name in values["lost_db"] if not name.endswith(("_low", "_high"))]
+    others = [name for name in shown if name not in rows]
     columns = [*rows, *dict.fromkeys(others)]
     with figure_file(path, 2 + 0.9 * len(columns), 1.4 + 0.6 * len(rows)) as figure:
         axes = figure.subplots()

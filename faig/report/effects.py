@@ -9,7 +9,8 @@ Definitions, for inputs of degradation e, with Q = mean PSNR over images, and fi
 * selectivity(d) = removed(d) - collateral(d)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,21 +26,26 @@ DISTANCES = ("lpips", "dists")
 """Measures of which less is better: what is lost by them is what they grow by."""
 GAINS = {"psnr": "gain", "psnr_y": "gain_y"}
 """Measures in dB, and what the gain is called by each."""
+Statistic = Callable[[np.ndarray], dict[str, np.ndarray]]
+"""From R rows, one per resample, to named values (R,)."""
 
 
-def gains(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+def gains(table: pd.DataFrame, bootstrap: BootstrapParams, seed: int) -> dict[str, dict[str, float]]:
     """By degradation of the inputs: mean quality of baseline and target by each measure, and the gains in dB.
 
-    psnr_baseline, psnr_target, gain; where they were measured also psnr_y_..., gain_y (on luma), ssim_... and others.
+    psnr_baseline, psnr_target, gain; where they were measured also psnr_y_..., gain_y (on luma), ssim_... and others;
+    each with its interval over images, see :func:`effects`.
     """
     results: dict[str, dict[str, float]] = {}
     for name, rows in table.groupby("input"):
-        values = results[str(name)] = {}
+        columns: dict[str, np.ndarray] = {}
         for measure in _compared(table):
-            before, after = (float(rows.loc[rows["method"] == method, measure].mean()) for method in UNMASKED)
-            values |= {f"{measure}_baseline": before, f"{measure}_target": after}
+            by_image = pd.DataFrame(rows.pivot_table(index="image", columns="method", values=measure))
+            before, after = (by_image[method].to_numpy() for method in UNMASKED)
+            columns |= {f"{measure}_baseline": before, f"{measure}_target": after}
             if measure in GAINS:
-                values[GAINS[measure]] = after - before
+                columns[GAINS[measure]] = after - before
+        results[str(name)] = _means_with_intervals(columns, bootstrap, seed)
     return results
 
 
@@ -63,10 +69,11 @@ def effects(
         bootstrap: of the intervals; all of them rest on the same resamples, drawn from ``seed``.
 
     Returns:
-        {method: {degradation: values}}. Values: removed, collateral, selectivity, each with _low and _high;
-        gradient_distance on the degradation's own inputs; lost_db.<input>: PSNR in dB lost on each input;
-        lost_share.<input>: of the gain on each input; <measure>_lost.<input> by each other measure that the table has:
-        ssim_lost, psnr_y_lost in dB on luma, lpips_lost, ...; positive where masking made it worse.
+        {method: {degradation: values}}. Values: removed, collateral, selectivity; gradient_distance on the
+        degradation's own inputs; lost_db.<input>: PSNR in dB lost on each input; lost_share.<input>: of the gain on
+        each input; <measure>_lost.<input> by each other measure that the table has: ssim_lost, psnr_y_lost in dB on
+        luma, lpips_lost, ...; positive where masking made it worse. Beside each, but for gradient_distance, the ends
+        of its interval under its name with _low and _high.
     """
     others = [name for name in _compared(table) if name != "psnr"]
     keys = ["method", "degradation", "image", "input"]
@@ -84,15 +91,20 @@ def effects(
         shared = [name for name in attributed if name in usable]
         values: dict[str, Any] = {}
         if degradation in shared:
-            values |= _shares_with_intervals(lost, gain, degradation, shared, bootstrap, seed)
+            own = partial(_selectivity, own=shared.index(degradation))
+            values |= _shares_with_intervals(lost, gain, shared, own, bootstrap, seed)
         if "gradient_distance" in table:
             values["gradient_distance"] = float(_by_input(means, key, "gradient_distance")[degradation].mean())
         for measure in others:
             before, after = (_by_input(means, which, measure) for which in (TARGET, key))
             sign = -1 if measure in DISTANCES else 1
-            values[f"{measure}_lost"] = {name: float(sign * (before[name] - after[name]).mean()) for name in before}
-        values["lost_db"] = {name: float(value.mean()) for name, value in lost.items()}
-        values["lost_share"] = {name: float(lost[name].mean() / gain[name].mean()) for name in usable}
+            worse = {name: sign * (before[name] - after[name]) for name in before}
+            values[f"{measure}_lost"] = _means_with_intervals(worse, bootstrap, seed)
+        values["lost_db"] = _means_with_intervals(lost, bootstrap, seed)
+        values["lost_share"] = {}
+        if usable:
+            each = partial(_named, usable)
+            values["lost_share"] = _shares_with_intervals(lost, gain, usable, each, bootstrap, seed)
         results.setdefault(method, {})[degradation] = values
     return results
 
@@ -108,30 +120,47 @@ def _by_input(means: pd.DataFrame, key: Key, column: str) -> dict[str, np.ndarra
     return {str(name): pivot[name].to_numpy() for name in pivot.columns}
 
 
+def _means_with_intervals(columns: Mapping[str, np.ndarray], bootstrap: BootstrapParams, seed: int) -> dict[str, float]:
+    """Means of values per image (num_images,), by name, with their intervals."""
+    return _with_intervals(np.stack(list(columns.values()), axis=1), partial(_named, list(columns)), bootstrap, seed)
+
+
+def _named(names: Sequence[str], columns: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns (R, K) by their names."""
+    return dict(zip(names, columns.T, strict=True))
+
+
 def _shares_with_intervals(
     lost: Mapping[str, np.ndarray],
     gain: Mapping[str, np.ndarray],
-    degradation: str,
     names: Sequence[str],
+    of: Statistic,
     bootstrap: BootstrapParams,
     seed: int,
-) -> dict[str, Any]:
-    """removed, collateral and selectivity with intervals; ``lost`` and ``gain`` in dB per image, by input."""
+) -> dict[str, float]:
+    """A statistic of the shares (R, E) lost of the gains on E inputs; ``lost`` and ``gain`` in dB per image."""
     # Losses and gains are resampled together: each resample divides what its own images lost by what they gained.
     columns = np.stack([side[name] for side in (lost, gain) for name in names], axis=1)  # (num_images, 2 E)
-    means = bootstrap_means(columns, num_resamples=bootstrap.num_resamples, generator=np.random.default_rng(seed))
-    own = names.index(degradation)
-    point, samples = (_shares(values, own) for values in (columns.mean(axis=0, keepdims=True), means))
-    values: dict[str, Any] = {}
-    for name, value in point.items():
-        values |= with_interval(name, float(value[0]), samples[name], bootstrap.confidence)
+
+    def of_means(means: np.ndarray) -> dict[str, np.ndarray]:
+        lost, gain = np.split(means, 2, axis=1)
+        return of(lost / np.maximum(gain, 1e-9))  # a resample's gain can be tiny although the mean's is not
+
+    return _with_intervals(columns, of_means, bootstrap, seed)
+
+
+def _with_intervals(columns: np.ndarray, of: Statistic, bootstrap: BootstrapParams, seed: int) -> dict[str, float]:
+    """A statistic of the means of columns (num_images, K), with intervals over resamples: the same for equal seeds."""
+    generator = np.random.default_rng(seed)
+    samples = of(bootstrap_means(columns, num_resamples=bootstrap.num_resamples, generator=generator))
+    values: dict[str, float] = {}
+    for name, point in of(columns.mean(axis=0, keepdims=True)).items():
+        values |= with_interval(name, float(point[0]), samples[name], bootstrap.confidence)
     return values
 
 
-def _shares(means: np.ndarray, own: int) -> dict[str, np.ndarray]:
-    """Mean losses and gains side by side (R, 2 E) -> removed; where there are others also collateral, selectivity."""
-    lost, gain = np.split(means, 2, axis=1)
-    shares = lost / np.maximum(gain, 1e-9)  # a resample's gain can be tiny although the mean's is not
+def _selectivity(shares: np.ndarray, own: int) -> dict[str, np.ndarray]:
+    """Shares lost (R, E), ``own`` the degradation's -> removed; where there are others also collateral, selectivity."""
     removed, others = shares[:, own], np.delete(shares, own, axis=1)
     if not others.shape[1]:
         return {"removed": removed}
