@@ -6,7 +6,7 @@ STATE := .venv/.setup-state
 # The `python` in dvc.yaml's commands comes from PATH.
 IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup repro argument test test-fast preset clean clean-stale
+.PHONY: help setup repro argument test test-fast docs preset clean clean-stale
 .PRECIOUS: $(STATE)
 
 help:
@@ -15,10 +15,11 @@ help:
 	@echo "make argument            run it and the rest of the argument"
 	@echo "make test                ruff, pyright, lint-imports and pytest: some minutes"
 	@echo "make test-fast           the same without the tests marked slow: a minute"
+	@echo "make docs                build the documentation as a site: docs/_build/html/index.html"
 	@echo "make preset NAME=smoke   write a preset of presets/ into params.yaml; git restore params.yaml goes back"
 	@echo "make setup               make or update .venv (the others do so by themselves)"
 	@echo "make clean-stale         remove results of targets and degradations that params.yaml no longer names"
-	@echo "make clean               remove .venv and tool caches; data, results and DVC's cache stay"
+	@echo "make clean               remove .venv, the built site and tool caches; data, results and DVC's cache stay"
 
 setup: $(STATE)
 
@@ -43,6 +44,10 @@ test test-fast: setup
 	$(IN_VENV) lint-imports
 	$(IN_VENV) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(filter test-fast,$@),-m "not slow")
 
+docs: setup
+	$(IN_VENV) sphinx-build -W --keep-going -q -c docs -d docs/_build/doctrees . docs/_build/html
+	@echo "Open docs/_build/html/index.html in a browser."
+
 preset: setup
 	@$(IN_VENV) python -m tools.preset $(NAME)
 
@@ -50,5 +55,5 @@ clean-stale: setup
 	@$(IN_VENV) python -m tools.clean_stale
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv .pytest_cache .ruff_cache docs/_build *.egg-info
 	find faig stages tools benchmarks examples tests -name __pycache__ -prune -exec rm -rf {} +

@@ -424,16 +424,6 @@ def test_plain_rule_is_the_score_itself():
     assert discriminate({"blur": np.array([1.0, 2.0])}, "blur", "plain").tolist() == [1, 2]
 
 
-def test_the_example_of_the_readme_runs():
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", text[text.index("## Use it from Python") :], re.DOTALL)
-    assert len(blocks) == 3
-    names: dict[str, object] = {}
-    exec("\n".join(blocks), names)
-    assert isinstance(names["result"], Attribution)
-    assert isinstance(names["learned"], Learned)
-
-
 def test_gradients_are_taken_where_the_caller_has_turned_them_off(images):
     network = nn.Conv2d(3, 12, 3, padding=1)
     network = nn.Sequential(network, nn.PixelShuffle(2))

@@ -1,29 +1,38 @@
-"""The tables of the documents say what the result files say."""
+"""The documents say what the files say that they are made from, and lead where they say."""
 
 import io
 import json
 import re
 import subprocess
+import sys
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, project_files
+from markdown_it import MarkdownIt
+from mdit_py_plugins.anchors import anchors_plugin
 
 from faig.data.images import read_image, write_png
 from faig.report.numbers import write_numbers
-from tools import reference
-from tools.documents import DOCUMENTS
+from tools import dag, runs
+from tools.documents import OUTLINES, TABLES, made
 from tools.tables import judged, read_json, read_yaml, render, share, table
 
-RESULTS = [*DOCUMENTS, "params.yaml", "metrics", "plots", "benchmarks", "published"]
+MADE_FROM = [*OUTLINES, "tools", "params.yaml", "dvc.yaml", "argument", "metrics", "plots", "benchmarks", "published"]
+AWAITED = {ROOT / "docs/report.md", ROOT / "docs/demo.md"}
+DOCUMENTS = [
+    path for path in project_files() if path.suffix == ".md" and path.relative_to(ROOT).parts[0] != "published"
+]
 
 
 def as_committed(folder: Path) -> Path:
     listed = subprocess.run(
-        ["git", "ls-tree", "--name-only", "HEAD", *RESULTS], cwd=ROOT, capture_output=True, check=True
+        ["git", "ls-tree", "--name-only", "HEAD", *MADE_FROM, dag.PICTURE], cwd=ROOT, capture_output=True, check=True
     )
     names = listed.stdout.decode().split()
     archive = subprocess.run(
@@ -35,25 +44,96 @@ def as_committed(folder: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_every_table_equals_the_files_that_it_comes_from(tmp_path: Path, name: str):
+def test_tables_and_picture_equal_the_files_that_they_come_from(tmp_path: Path):
     """As committed; before a commit, as in the working tree. A user's own run may differ from what is committed."""
 
-    def agrees(root: Path) -> bool:
-        if not (root / name).is_file():  # it is new
-            return False
-        text = (root / name).read_text(encoding="utf-8")
-        return render(text, DOCUMENTS[name], root) == text
+    def outdated(root: Path) -> list[str]:
+        if not all((root / name).is_file() for name in (*OUTLINES.values(), *OUTLINES)):  # one is new
+            return ["not there"]
+        return [name for name, text in made(root) if (root / name).read_text(encoding="utf-8") != text]
 
-    assert agrees(as_committed(tmp_path)) or agrees(ROOT), "run `python -m tools.documents`"
+    committed = outdated(as_committed(tmp_path))
+    assert not committed or not outdated(ROOT), f"run `python -m tools.documents`: {committed}"
 
 
-def test_a_table_that_nothing_makes_and_one_that_is_missing_are_refused():
+def test_every_table_stands_in_one_document():
+    texts = [(ROOT / outline).read_text(encoding="utf-8") for outline in OUTLINES.values()]
+    found = Counter(name for text in texts for name in re.findall(r"<!-- (\w+) -->\n(?=\||<!-- end|\w)", text))
+    found.pop("end", None)
+    assert found == dict.fromkeys(TABLES, 1)
+
+
+def test_the_readme_is_short_and_begins_with_the_picture_and_the_two_commands():
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 120
+    beginning = "\n".join(lines[:30])
+    assert all(
+        shown in beginning for shown in ("](plots/masks/blind.png)", "\nmake repro", "\nmake test", "report/index.html")
+    )
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_to_a_file_and_every_anchor_to_a_heading(path: Path):
+    links, _ = links_and_anchors(path)
+    for link in links:
+        if not re.match(r"https?:", link):
+            name, _, anchor = link.partition("#")
+            to = (path.parent / name).resolve() if name else path
+            if to not in AWAITED:
+                assert to.exists(), link
+                assert not anchor or anchor in links_and_anchors(to)[1], link
+
+
+def links_and_anchors(path: Path) -> tuple[list[str], set[str]]:
+    tokens = MarkdownIt("commonmark").enable("table").use(anchors_plugin, max_level=6).parse(path.read_text("utf-8"))
+    inline = [child for token in tokens for child in token.children or []]
+    links = [str(token.attrs[key]) for token in inline for key in ("href", "src") if key in token.attrs]
+    return links, {str(token.attrs["id"]) for token in tokens if token.type == "heading_open"}
+
+
+def test_every_page_is_in_the_index():
+    listed, _ = links_and_anchors(ROOT / "docs/index.md")
+    modules, _ = links_and_anchors(ROOT / "docs/api.md")
+    pages = {str(path.relative_to(ROOT / "docs")) for path in DOCUMENTS if path.is_relative_to(ROOT / "docs")}
+    assert pages - {"index.md"} <= {*listed, *modules}
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning_and_takes_nothing_from_outside(tmp_path: Path):
+    """Links to other sites are to be followed by a reader, not fetched by the page."""
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-c", "docs", "-d", tmp_path / "trees"]
+    built = subprocess.run([*command, ".", tmp_path / "site"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    pages = [path for path in (tmp_path / "site").rglob("*") if path.suffix in {".html", ".css"}]
+    assert {"index.html", "README.html", "docs/runs.html", "docs/api/attribution.engine.html"} <= {
+        str(path.relative_to(tmp_path / "site")) for path in pages
+    }
+    fetched = r"""(?:\ssrc=|<link[^>]*\shref=|url\(|@import\s*)["']?(?:https?:)?//[^"')\s]+"""
+    assert not [found for path in pages for found in re.findall(fetched, path.read_text(encoding="utf-8"))]
+    assert "def attribute" not in (text := (tmp_path / "site/docs/api/attribution.engine.html").read_text("utf-8"))
+    assert "attribute_images" in text
+
+
+def test_the_picture_shows_each_stage_once_and_arrows_that_are_needed():
+    graph = dag.stages_of(ROOT)
+    assert nx.is_directed_acyclic_graph(graph)
+    assert {"synthesize@<degradation>", "score@<target>", "claims"} <= set(graph)
+    assert graph.has_edge("score@<target>", "mask")
+    assert not graph.has_edge("finetune@<target>", "compare_branches")  # which needs the baseline alone
+    boxes = dag.grouped(graph)
+    lines = [name for box in boxes for name in box.split("\n")]
+    assert sorted(lines) == sorted(graph)
+    closure, around = nx.transitive_closure(graph), {name: box for box in boxes for name in box.split("\n")}
+    assert nx.transitive_reduction(boxes).number_of_edges() == boxes.number_of_edges()
+    assert all(nx.has_path(boxes, around[first], around[second]) for first, second in closure.edges)
+
+
+def test_a_table_that_nothing_makes_and_one_that_stands_twice_are_refused():
     text = "<!-- a -->\n<!-- end -->\n"
-    assert render(text, {"a": lambda root: "b"}, ROOT) == "<!-- a -->\nb\n<!-- end -->\n"
-    for tables in ({}, {"a": str, "b": str}):
+    assert render(text, {"a": lambda root: "b", "c": str}, ROOT) == "<!-- a -->\nb\n<!-- end -->\n"
+    for twice, tables in ((text, {}), (text + text, {"a": str})):
         with pytest.raises(ValueError, match="the document holds the tables"):
-            render(text, tables, ROOT)
+            render(twice, tables, ROOT)
 
 
 @pytest.mark.slow
@@ -67,13 +147,13 @@ def test_a_run_of_some_stages_has_fewer_rows(tmp_path: Path, kept: str):
     computed_with = {key: {"device": "cpu", "precision": "fp32"} for key in ("train_baseline", "finetune")}
     (folder / "run.json").write_text(json.dumps({"cores": 2, "computed_with": computed_with}))
     (folder / "timings.csv").write_text("stage,seconds,peak_memory_mib\nfinetune@blind,120.0,2048\n")
-    rows = {name: make(committed).count("\n| net") for name, make in reference.TABLES.items()}
+    rows = {name: make(committed).count("\n| net") for name, make in runs.TABLES.items()}
     assert rows["training"] == 1
-    tuned = reference.params(folder)["finetune"]
+    tuned = runs.params(folder)["finetune"]
     size = f"{tuned['iterations']} of {tuned['batch_size']} x {tuned['patch_size']}²"
-    assert f"{size}, 2 min |" in reference.training(committed)
-    assert "| 2 cores, fp32 |" in reference.training(committed)
-    assert "| finetune@blind | 120 s, 2.0 GiB |" in reference.stages(committed)
+    assert f"{size}, 2 min |" in runs.training(committed)
+    assert "| 2 cores, fp32 |" in runs.training(committed)
+    assert "| finetune@blind | 120 s, 2.0 GiB |" in runs.stages(committed)
     assert rows["gains"] == 4
     assert rows["summary"] >= 2
     assert (rows["retraining"], rows["branches"]) == ((0, 0) if kept == "metrics/mission.parquet" else (7, 1))
@@ -87,32 +167,27 @@ def test_gains_too_small_for_shares_are_left_out(tmp_path: Path):
     head = "method,degradation,ratio,removed,removed_low,removed_high,collateral"
     rows = "faig,blur,0.01,0.5,0.4,0.6,0.1\nfaig,noise,0.01,,,,\nig,blur,0.01,0.25,0.2,0.3,\n"
     (folder / "plots/removed/blind.csv").write_text(f"{head}\n{rows}")
-    assert reference.order(tmp_path).endswith(
+    assert runs.order(tmp_path).endswith(
         "| net, set | deblurring | FAIG 50 %; IG 25 % | 1 % |\n| net, set | denoising |  | none |"
     )
-    assert "| denoising | FAIG |  | - |" in reference.masking(tmp_path)
+    assert "| denoising | FAIG |  | - |" in runs.masking(tmp_path)
 
 
 def test_methods_stand_beside_the_best_found_where_it_was_measured(tmp_path: Path):
     """One run with the numbers, of blur alone, and one that was published before there were any."""
-    ratios = {"faig": {"removed": 0.9, "collateral": 0.1}, "ig": {"removed": 0.5, "collateral": -0.1}}
-    best = {"0.01": {"removed": 1.0, "collateral": 0.0, "net": 1.0, "chosen": {"faig": 0.5}}, "smallest_ratio": 0.03}
-    own = {"faig": {"0.01": {"share_of_best_found": 0.8}, "smallest_ratio": 0.03}, "best_found": best}
-    for name in ("new", "old"):
+    best = {"0.01": {"removed": 1.0, "collateral": 0.0, "net": 1.0}, "smallest_ratio": 0.03}
+    own = {"faig": {"0.01": {"share_of_best_found": 0.8}, "area_of_removed": 0.5}, "best_found": best}
+    for name, results in (("new", {"yardstick": {"blind": {"blur": own}}}), ("old", {"finetune": {}})):
         folder = tmp_path / f"published/net/runs/{name}"
         folder.mkdir(parents=True)
         (folder / "run.json").write_text("{}")
-        results: dict[str, Any] = {"ratios": {"blind": {key: {"blur": {"0.01": ratios[key]}} for key in ratios}}}
-        if name == "new":
-            results["yardstick"] = {"blind": {"blur": own}}
         write_numbers(folder / "metrics/mission.parquet", results)
-    assert reference.yardstick(tmp_path).splitlines() == [
-        "| run | filters for | best found | FAIG | IG | 90 % for less than 5 % |",
-        "| --- | --- | --- | --- | --- | --- |",
-        "| net, new | deblurring | 100 %, 0 % | 90 %, 10 % (80 %) | 50 %, -10 % | FAIG 3 % |",
+    assert runs.yardstick(tmp_path).splitlines()[2:] == [
+        "| net, new | deblurring | best found |  |  |  | 100 % | 3 % |",
+        "| net, new | deblurring | FAIG | 50 % |  |  | 80 % | none |",
     ]
     (tmp_path / "published/net/runs/new/run.json").unlink()
-    assert reference.yardstick(tmp_path) == "*Not measured in a published run.*"
+    assert runs.yardstick(tmp_path) == "*Not measured in a published run.*"
 
 
 def test_shares_are_rounded_to_percent_and_what_is_left_out_is_empty():
@@ -152,13 +227,16 @@ def test_measured_presets_are_the_presets_as_they_are():
             assert values["network"][key] == asked["network"][key], name
 
 
-def test_the_example_with_published_weights_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    [example] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/reference.md").read_text(encoding="utf-8"), re.DOTALL)
+def test_the_examples_in_python_run_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    examples = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(examples) == 4
     monkeypatch.chdir(tmp_path)
-    for name in ("published",):
-        Path(name).symlink_to(ROOT / name)
+    Path("published").symlink_to(ROOT / "published")
     write_png(Path("photograph.png"), np.random.default_rng(0).integers(0, 256, (16, 12, 3), dtype=np.uint8))
-    exec(example, {})
+    names: dict[str, Any] = {}
+    exec("\n".join(examples), names)
+    assert names["result"].scores.shape == (1, names["index"].num_filters)
+    assert names["learned"].scores.shape == (names["index"].num_filters,)
     restored, masked = (read_image(Path(f"{name}.png")) for name in ("restored", "still_blurred"))
     assert restored.shape == masked.shape == (32, 24, 3)
     assert (restored != masked).any()

@@ -191,15 +191,15 @@ def test_a_preset_holds_what_it_extends_but_for_its_own_values(folder: Path):
     assert read_preset("c") == {"x": {"y": 1, "z": 3}, "v": [2]}
 
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+NETWORKS = (ROOT / "docs/networks.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("text", re.findall(r"```yaml\n(extends: .*?)```", README, re.DOTALL))
-def test_the_presets_that_the_readme_shows_are_short_and_accepted(folder: Path, text: str):
+@pytest.mark.parametrize("text", re.findall(r"```yaml\n(extends: .*?)```", NETWORKS, re.DOTALL))
+def test_the_presets_that_the_documents_show_are_short_and_accepted(folder: Path, text: str):
     assert len(text.splitlines()) == 4
     shutil.copy(ROOT / "presets/pair.yaml", folder)
     (folder / "mine.yaml").write_text(text)
-    params = validate("", load(apply_preset("mine", TEXT)[0]), PipelineParams, source="README.md")
+    params = validate("", load(apply_preset("mine", TEXT)[0]), PipelineParams, source="docs/networks.md")
     assert list(params.targets) == ["blind"]
     assert params.network.files.keys() == {"baseline", "blind"}
 

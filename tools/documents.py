@@ -1,27 +1,40 @@
-"""Write the tables of README.md and docs/reference.md anew from the result files: ``python -m tools.documents``."""
+"""Write anew what is made from other files: the documents' tables, results/README.md and docs/dag.svg.
 
+``python -m tools.documents``, in the project's folder.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from faig.base.files import replacing
-from tools import readme, reference
+from tools import costs, dag, runs, studies
 from tools.tables import render
 
-DOCUMENTS = {"README.md": readme.TABLES, "docs/reference.md": reference.TABLES}
+TABLES = {**runs.TABLES, **studies.TABLES, **costs.TABLES}
+OUTLINES = {name: name for name in ("README.md", "docs/reference.md", "docs/presets.md", "docs/speed.md")}
+OUTLINES["results/README.md"] = "tools/results.md"
+"""Documents with tables, and where their text stands: in themselves, or in a file whose tables are left empty."""
+
+
+def made(root: Path) -> Iterator[tuple[str, str]]:
+    """Each file that is made, and its text, from the files under ``root``."""
+    for name, outline in OUTLINES.items():
+        yield name, render((root / outline).read_text(encoding="utf-8"), TABLES, root)
+    yield dag.PICTURE, dag.draw(root)
 
 
 @click.command()
 def main() -> None:
-    """Write the documents' tables anew."""
-    for name, tables in DOCUMENTS.items():
-        path = Path(name)
-        try:
-            text = render(path.read_text(encoding="utf-8"), tables, Path())
-        except (OSError, ValueError, KeyError) as error:
-            raise click.ClickException(f"{name}: a table cannot be made, is a run incomplete? {error}") from error
-        with replacing(path) as partial:
-            partial.write_text(text, encoding="utf-8")
+    """Write the documents' tables and the picture of the pipelines anew."""
+    try:
+        for name, text in made(Path()):
+            Path(name).parent.mkdir(exist_ok=True)
+            with replacing(Path(name)) as partial:
+                partial.write_text(text, encoding="utf-8")
+    except (OSError, ValueError, KeyError) as error:
+        raise click.ClickException(f"a document cannot be made, is a run incomplete? {error}") from error
 
 
 if __name__ == "__main__":

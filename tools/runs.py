@@ -1,6 +1,6 @@
-"""The tables of docs/reference.md, from published/<network>/runs/<test>, a folder for each published run.
+"""Tables of whole runs: the default run, whose results lie in the project's folder, and those under published/.
 
-What a run did not do or did not attribute has no row.
+What a run did not do, did not attribute or did not note has no row.
 """
 
 from pathlib import Path
@@ -12,19 +12,52 @@ from faig.attribution.filters import FilterIndex
 from faig.base.ranking import num_discovered
 from faig.figures.plots import label_of
 from faig.networks.models import NetworkParams, NetworkSpec, build_network
-from tools import studies
-from tools.readme import ACCURACIES, VARIANTS
+from tools.studies import BLUR_AND_NOISE, results_of
 from tools.tables import Json, Row, Tables, judged, read_claims, read_json, read_results, read_yaml, share, table
 
 RATIOS = (0.01, 0.03, 0.05, 0.1)
-DEGRADATIONS = {"blur": "deblurring", "noise": "denoising"}
 TAKEN = ("removed", "collateral")
+
+ACCURACIES = ("accuracy_attributed", "accuracy_all")
+"""A predictor's accuracy among clean and the attributed degradations, and among all classes."""
+
+CLASSES = ("clean", "blur", "noise", "blur_noise")
+
+VARIANTS = {
+    "all": "all filters and biases",
+    "discovered": "the discovered filters",
+    "same_count": "as many filters at random in each layer",
+    "rewired": "as many of each output channel, with other inputs",
+    "random": "as many anywhere",
+    "grafted": "none: the target's weights at the discovered filters are put into the baseline",
+    "shuffled": "none: the discovered kernels of the target are shuffled within each layer",
+}
+"""What is trained from the baseline, or put together without training."""
+
+MAIN_CLAIMS = (
+    "few_filters_remove_blur",
+    "few_filters_remove_noise",
+    "deblurring_filters_are_specific",
+    "denoising_filters_are_specific",
+    "random_filters_do_not_noise",
+    "input_gradients_find_less_blur",
+    "input_gradients_find_less_noise",
+    "deblurring_filters_lie_at_the_back",
+    "locations_matter_for_blur",
+    "locations_matter_for_noise",
+    "connections_matter_for_blur",
+    "weights_matter_for_blur",
+    "overlap_predicts",
+    "one_branch_suffices",
+)
+"""The paper's own claims, by their keys in argument/claims.yaml."""
 
 
 def runs(root: Path) -> dict[str, Path]:
-    """Folders of the published runs by what they are called in the tables."""
+    """Folders of runs by what they are called in the tables: the default run, then the published ones."""
+    own = {"default run": root} if (root / "metrics/mission.parquet").is_file() else {}
     found = sorted(path.parent for path in (root / "published").glob("*/runs/*/run.json"))
-    return {f"{folder.parents[1].name}, {folder.name}": folder for folder in found}
+    return own | {f"{folder.parents[1].name}, {folder.name}": folder for folder in found}
 
 
 def metrics(folder: Path, section: str) -> Json:
@@ -60,15 +93,14 @@ def training(root: Path) -> str:
         used = params(folder)
         if used["network"]["pretrained"] not in (None, "published/none"):
             continue
-        taken = timings(folder)
+        taken, about = timings(folder), read_json(path) if (path := folder / "run.json").is_file() else {}
         cells = []
         for stage, key in (("train_baseline", "train_baseline"), ("finetune@blind", "finetune")):
             settings = used[key]
             size = f"{settings['batch_size']} x {settings['patch_size']}²"
             took = f", {taken.loc[stage, 'seconds'] / 60:.0f} min" if stage in taken.index else ""
             cells.append(f"{settings['iterations']} of {size}{took}")
-        about = read_json(folder / "run.json")
-        devices = (device(about, about["computed_with"][key]) for key in ("train_baseline", "finetune"))
+        devices = (device(about, used_there) for used_there in about.get("computed_with", {}).values())
         rates = (f"{used[key]['learning_rate']:g}" for key in ("train_baseline", "finetune"))
         on = ", then ".join(dict.fromkeys(devices))
         rows.append((name.split(",")[0], used["downsampling"], *cells, ", ".join(rates), on))
@@ -83,8 +115,9 @@ def device(about: Json, used: Json) -> str:
 
 
 def timings(folder: Path) -> pd.DataFrame:
-    """``seconds`` and ``peak_memory_mib`` by stage, of those whose time was noted."""
-    return pd.read_csv(folder / "timings.csv").set_index("stage")
+    """``seconds`` and ``peak_memory_mib`` by stage, of those whose time was noted; none of the default run."""
+    path = folder / "timings.csv"
+    return pd.read_csv(path).set_index("stage") if path.is_file() else pd.DataFrame()
 
 
 def gains(root: Path) -> str:
@@ -105,7 +138,7 @@ def summary(root: Path) -> str:
         for target in used["targets"]:
             found = metrics(folder, "mask").get(target, {})
             for degradation, values in found.get("faig", {}).items():
-                what = DEGRADATIONS.get(degradation, degradation)
+                what = BLUR_AND_NOISE.get(degradation, degradation)
                 shares = (share(values, key, low=True) for key in ("removed", "collateral"))
                 chance = share(found["random"][degradation], "removed", low=True)
                 rows.append((name, target, what, f"{100 * used['mask_ratio']:g} %", *shares, chance))
@@ -120,7 +153,7 @@ def masking(root: Path) -> str:
         found = {(row["method"], row["degradation"], row["ratio"]): row for row in curves.to_dict("records")}
         ratios = [ratio for ratio in RATIOS if ratio in set(curves["ratio"])]
         rows = []
-        for degradation, what in DEGRADATIONS.items():
+        for degradation, what in BLUR_AND_NOISE.items():
             for method in curves["method"].unique():
                 values = [found.get((method, degradation, ratio), {}) for ratio in ratios]
                 taken = [share(value, "collateral") or "-" for value in values]
@@ -136,7 +169,7 @@ def order(root: Path) -> str:
     """The methods by what their best 1 % remove."""
     rows = []
     for name, curves in curves_of(root).items():
-        for degradation, what in DEGRADATIONS.items():
+        for degradation, what in BLUR_AND_NOISE.items():
             part = curves.loc[curves["degradation"] == degradation]
             best = part.loc[part["ratio"] == RATIOS[0]].sort_values("removed", ascending=False)
             cells = [f"{label_of(row['method'])} {share(row, 'removed')}" for row in best.to_dict("records")]
@@ -147,81 +180,21 @@ def order(root: Path) -> str:
 
 
 def yardstick(root: Path) -> str:
-    """What the best 1 % of each method remove and take along, beside the best set found."""
-    found = {name: (metrics(folder, "yardstick"), metrics(folder, "ratios")) for name, folder in runs(root).items()}
-    found = {name: (of["blind"], curves["blind"]) for name, (of, curves) in found.items() if "blind" in of}
-    methods = sorted({method for _, curves in found.values() for method in curves})
-    ratio, rows = f"{RATIOS[0]:g}", []
-    for name, (of, curves) in found.items():
-        for degradation, what in DEGRADATIONS.items():
-            measured = of.get(degradation, {})
-            if ratio in (best := measured.get("best_found", {})):
-                cells = []
-                for method in methods:
-                    values = curves.get(method, {}).get(degradation, {}).get(ratio, {})
-                    part = share(measured.get(method, {}).get(ratio, {}), "share_of_best_found")
-                    shares = ", ".join(filter(None, (share(values, key) for key in TAKEN)))
-                    cells.append(shares + (f" ({part})" if part else ""))
-                smallest = [method for method in methods if "smallest_ratio" in measured.get(method, {})]
-                sizes = (f"{label_of(method)} {100 * measured[method]['smallest_ratio']:g} %" for method in smallest)
-                shares = ", ".join(filter(None, (share(best[ratio], key) for key in TAKEN)))
-                rows.append((name, what, shares, *cells, ", ".join(sizes) or "none"))
-    heads = ("run", "filters for", "best found", *map(label_of, methods), "90 % for less than 5 %")
+    """The curves of each method as one number, beside the best set found at 1 %."""
+    rows, ratio = [], f"{RATIOS[0]:g}"
+    for name, folder in runs(root).items():
+        for degradation, measured in metrics(folder, "yardstick").get("blind", {}).items():
+            what = BLUR_AND_NOISE.get(degradation, degradation)
+            for method, values in measured.items():
+                is_best = method == "best_found"
+                at, smallest = values.get(ratio, {}), values.get("smallest_ratio")
+                areas = (share(values, f"area_of_{of}") for of in ("removed", "selectivity", "kept"))
+                least = f"{100 * smallest:g} %" if smallest else "none"
+                whole = "100 %" if is_best else share(at, "share_of_best_found", low=True)
+                rows.append((name, what, "best found" if is_best else label_of(method), *areas, whole, least))
+    areas = (f"area under {curve}" for curve in ("removed", "removed minus collateral", "kept"))
+    heads = ("run", "filters for", "by", *areas, "at 1 %, share of the best found", "90 % removed for less than 5 %")
     return table(heads, rows)
-
-
-def subpaths(root: Path) -> str:
-    """What the best 1 % remove, scored from parts of the path: of ``benchmarks/studies/subpaths.py``."""
-    if not (path := root / "benchmarks/studies/results/subpaths.json").is_file():
-        return table((), [])
-    rows = []
-    for row in read_json(path)["rows"]:
-        shares = (
-            share(row[degradation], key, low=True) for degradation in DEGRADATIONS for key in ("removed", "collateral")
-        )
-        rows.append((row["part"], row["products"], row["rule"], *shares))
-    heads = (
-        "gradients from",
-        "products",
-        "rule",
-        "deblurring: removed",
-        "collateral",
-        "denoising: removed",
-        "collateral",
-    )
-    return table(heads, rows)
-
-
-def barriers(root: Path) -> str:
-    """Barriers on the path, of ``benchmarks/studies/barriers.py``, beside what FAIG's best 1 % remove on Set14."""
-    if not (path := root / "benchmarks/studies/results/barriers.json").is_file():
-        return table((), [])
-    rows = []
-    for name, measured in read_json(path)["networks"].items():
-        folder = root / "published" / name / "runs/Set14"
-        used = params(folder)["finetune"]
-        tuned = f"{used['iterations']} of {used['batch_size']}, {used['learning_rate']:g}"
-        found = metrics(folder, "mask").get("blind", {}).get("faig", {})
-        shares = (share(found.get(degradation, {}), key) for degradation in DEGRADATIONS for key in TAKEN)
-        heights = (f"{measured[inputs]['barrier']:.1f}" for inputs in ("clean", *DEGRADATIONS))
-        rows.append((name, tuned, *heights, *shares))
-    heads = ("network", "fine-tuned: iterations of patches, rate", "barrier on clean [dB]", "on blur", "on noise")
-    shares = (f"{what}: {key}" for what in DEGRADATIONS.values() for key in TAKEN)
-    return table((*heads, *shares), rows)
-
-
-def last_layer(root: Path) -> str:
-    """The deblurring filters with and without those of the last layer, of ``benchmarks/studies/last_layer.py``."""
-    if not (path := root / "benchmarks/studies/results/last_layer.json").is_file():
-        return table((), [])
-    rows = []
-    for name, found in read_json(path)["networks"].items():
-        for which, lost in found["lost"].items():
-            count = found["filters"] - (found["in the last layer"] if which != "all" else 0)
-            shares = (f"{100 * lost[inputs]:.0f} %" for inputs in DEGRADATIONS)
-            rows.append((name, which, f"{count}", *shares, f"{found['shift'][which]['noise']:.3f}"))
-    heads = ("network", "filters for deblurring", "masked", "lost of the gain on blur", "on noise")
-    return table((*heads, "shift of a channel's mean on noisy inputs"), rows)
 
 
 def depth(root: Path) -> str:
@@ -231,9 +204,15 @@ def depth(root: Path) -> str:
         if found := metrics(folder, "compare_targets"):
             for target, by_degradation in found["depth"].items():
                 for degradation, values in by_degradation.items():
-                    what = DEGRADATIONS.get(degradation, degradation)
+                    what = BLUR_AND_NOISE.get(degradation, degradation)
                     rows.append((name, target, what, ranged(values, "mean"), f"{values['all']:.2f}"))
     return table(("run", "target", "filters for", "mean depth", "of all filters"), rows)
+
+
+def index_of(used: Json) -> FilterIndex:
+    """The filters of a run's network, from its params."""
+    network = NetworkParams(**{key: used["network"][key] for key in ("name", "width", "depth")})
+    return FilterIndex.of(build_network(NetworkSpec(params=network, scale=used["scale"])))
 
 
 def quarters(root: Path) -> str:
@@ -242,13 +221,11 @@ def quarters(root: Path) -> str:
     for name, folder in runs(root).items():
         if not (path := folder / "scores/blind.parquet").is_file():
             continue
-        used = params(folder)
-        network = NetworkParams(**{key: used["network"][key] for key in ("name", "width", "depth")})
-        index = FilterIndex.of(build_network(NetworkSpec(params=network, scale=used["scale"])))
+        index = index_of(params(folder))
         scores = pd.read_parquet(path)
         is_best = (scores["method"] == "faig") & (scores["rank"] < num_discovered(index.num_filters, RATIOS[0]))
         best = scores.loc[is_best].groupby("degradation", observed=True)["filter"]
-        chosen = {DEGRADATIONS[key]: filters.to_numpy() for key, filters in best if key in DEGRADATIONS}
+        chosen = {BLUR_AND_NOISE[key]: filters.to_numpy() for key, filters in best if key in BLUR_AND_NOISE}
         for what, filters in {**chosen, "all": np.arange(index.num_filters)}.items():
             counts, _ = np.histogram(index.depths(filters), bins=4, range=(0, 1))
             rows.append((name, what, *(f"{100 * count / len(filters):.0f} %" for count in counts)))
@@ -263,7 +240,7 @@ def retraining(root: Path) -> str:
             for variant, label in VARIANTS.items():
                 cells = [
                     share(found.get(degradation, {}).get(variant, {}), "recovered", low=True)
-                    for degradation in DEGRADATIONS
+                    for degradation in BLUR_AND_NOISE
                 ]
                 rows.append((name, label, *cells))
     return table(("run", "trained", "of the gain on blur recovered", "on noise"), rows)
@@ -271,18 +248,21 @@ def retraining(root: Path) -> str:
 
 def predictors(root: Path) -> str:
     """How often each predictor is right."""
+    names = {"trivial": "estimated noise and sharpness", "classifier": "a small CNN, trained with labels"}
     rows = []
     for name, folder in runs(root).items():
-        found = {f"{key} (discovered filters)": values for key, values in metrics(folder, "predict").items()}
+        found = {f"{key}, filters by FAIG": values for key, values in metrics(folder, "predict").items()}
         rivals = metrics(folder, "compare_predictors")
-        if not found and "faig" in rivals:  # the same predictor
-            found["response (discovered filters)"] = rivals["faig"]
-        found |= {key: rivals[key] for key in ("random", "trivial", "classifier") if key in rivals}
+        if found:
+            rivals.pop("faig", None)  # the same predictor
+        found |= {names.get(key, f"response, filters by {label_of(key)}"): rivals[key] for key in rivals}
         for label, values in found.items():
             if isinstance(values, dict) and "accuracy_all" in values:
                 cells = (share(values, key, low=True) for key in ACCURACIES)
-                rows.append((name, label, *cells))
-    return table(("run", "predictor", "clean / blur / noise", "the same and blur_noise"), rows)
+                curves = ", ".join(f"{values['auroc'][kind]:.2f}" for kind in CLASSES if kind in values["auroc"])
+                rows.append((name, label, *cells, curves))
+    classes = ("clean / blur / noise", "the same and blur_noise", f"AUROC of {', '.join(CLASSES)}")
+    return table(("run", "predictor", *classes), rows)
 
 
 def branches(root: Path) -> str:
@@ -299,19 +279,72 @@ def branches(root: Path) -> str:
 
 def claims(root: Path) -> str:
     """The verdict on each claim in each run: value, interval, threshold."""
-    found = {}
-    for name, folder in runs(root).items():
-        if judged_there := {claim["claim"]: claim for claim in read_claims(folder)}:
-            found[name] = judged_there
-    says = {key: claim["says"] for claims in found.values() for key, claim in claims.items()}
+    return verdicts(root, None)
+
+
+def main_claims(root: Path) -> str:
+    """The same of the paper's main claims."""
+    return verdicts(root, MAIN_CLAIMS)
+
+
+def verdicts(root: Path, keys: tuple[str, ...] | None) -> str:
+    """Claims in the words of argument/claims.yaml; ``keys``: of these alone."""
+    found = {name: {claim["claim"]: claim for claim in read_claims(folder)} for name, folder in runs(root).items()}
+    found = {name: judged_there for name, judged_there in found.items() if judged_there}
+    says = read_yaml(path) if (path := root / "argument/claims.yaml").is_file() else {}
     rows = []
-    for key, text in says.items():
+    for key, claim in says.items():
+        if keys is None or key in keys:
+            cells = []
+            for judged_there in found.values():
+                value, bound, verdict = judged(judged_there[key]) if key in judged_there else ("", "", "")
+                asked = f", {bound}" if bound and keys is None else ""
+                cells.append(f"{value}{asked}: **{verdict}**" if bound else verdict)
+            rows.append((claim["says"], *cells))
+    return table(("claim", *found), rows)
+
+
+def networks(root: Path) -> str:
+    """One line for each network: what it gains, and what FAIG's best 1 % remove and take along."""
+    rows: list[Row] = []
+    for name, folder in runs(root).items():
+        curves = metrics(folder, "ratios").get("blind", {})
+        gained = metrics(folder, "finetune").get("blind", {})
+        if name.endswith("BSD100") or not set(BLUR_AND_NOISE) <= gained.keys():
+            continue
         cells = []
-        for claims in found.values():
-            value, bound, verdict = judged(claims[key]) if key in claims else ("", "", "")
-            cells.append(f"{value}, {bound}: **{verdict}**" if bound else verdict)
-        rows.append((text, *cells))
-    return table(("claim: value, interval, what was asked, verdict", *found), rows)
+        for degradation in BLUR_AND_NOISE:
+            values = curves["faig"][degradation].get(f"{RATIOS[0]:g}", {})
+            cells.append(", ".join(share(values, key) or "-" for key in TAKEN))
+        gains_db = ", ".join(f"{gained[degradation]['gain']:.1f} dB" for degradation in BLUR_AND_NOISE)
+        rows.append((name, f"{index_of(params(folder)).num_filters:,}", gains_db, *cells))
+    heads = (f"1 % for {what}: removed, collateral" for what in BLUR_AND_NOISE.values())
+    return table(("run", "filters", "gain on blur, on noise", *heads), rows)
+
+
+def answer(root: Path) -> str:
+    """What masking 1 % of the filters takes away, in the default network and in one of the paper's size."""
+    default, paper = (read_results(folder) for folder in (root, root / "published/srresnet_64x16/runs/Set14"))
+    of_paper = paper["ratios"]["blind"]
+    study = results_of(root, "attributions")["networks"]["srresnet_64x16"]["methods"]
+    named = {"faig": "FAIG", "learned": "learned masks", "second_order": "second order"}
+    elsewhere = {"learned": study["learned"], "second_order": study["second order, last quarter"]}
+    ratio = f"{RATIOS[0]:g}"
+    gained = [f"{of['finetune']['blind'][name]['gain']:+.2f} dB" for of in (default, paper) for name in BLUR_AND_NOISE]
+    rows: list[Row] = [("*none: what fine-tuning gained*", *gained)]
+    for method, label in named.items():
+        for degradation, what in BLUR_AND_NOISE.items():
+            ours = default["ratios"]["blind"][method][degradation][ratio]
+            theirs = elsewhere[method][degradation] if method in elsewhere else of_paper[method][degradation][ratio]
+            cells = []
+            for values in (ours, theirs):
+                both = [f"**{share(values, 'removed')}**", share(values, "collateral")]
+                cells += both if degradation == "blur" else reversed(both)
+            rows.append((f"those for {what}, by {label}", *cells))
+    drawn = (of["ratios"]["blind"]["random"][name][ratio] for of in (default, paper) for name in BLUR_AND_NOISE)
+    rows.append(("drawn at random", *(share(values, "removed") for values in drawn)))
+    heads = ("default network: lost of the gain on blur", "on noise", "paper's size: on blur", "on noise")
+    return table(("1 % of the filters masked", *heads), rows)
 
 
 def stages(root: Path) -> str:
@@ -329,15 +362,15 @@ def stages(root: Path) -> str:
 
 
 TABLES: Tables = {
+    "answer": answer,
+    "networks": networks,
+    "main_claims": main_claims,
     "training": training,
     "gains": gains,
     "summary": summary,
     "masking": masking,
     "order": order,
     "yardstick": yardstick,
-    "subpaths": subpaths,
-    "barriers": barriers,
-    "last_layer": last_layer,
     "depth": depth,
     "quarters": quarters,
     "retraining": retraining,
@@ -345,5 +378,4 @@ TABLES: Tables = {
     "branches": branches,
     "claims": claims,
     "stages": stages,
-    **studies.TABLES,
 }

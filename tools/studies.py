@@ -1,4 +1,4 @@
-"""Tables of docs/reference.md from the studies of other scores and of learned masks, benchmarks/studies/results.
+"""Tables from the studies under benchmarks/studies: presets, barriers, other scores, learned masks.
 
 A study that was not run has an empty table.
 """
@@ -8,9 +8,10 @@ from pathlib import Path
 from statistics import median
 
 from faig.figures.plots import label_of
-from tools.tables import Json, Row, Tables, read_json, share, table
+from tools.tables import Json, Row, Tables, read_json, read_results, read_yaml, share, table
 
-DEGRADATIONS = {"blur": "deblurring", "noise": "denoising", "jpeg": "removal of JPEG's artefacts"}
+BLUR_AND_NOISE = {"blur": "deblurring", "noise": "denoising"}
+DEGRADATIONS = BLUR_AND_NOISE | {"jpeg": "removal of JPEG's artefacts"}
 LEAST_REMOVED, MOST_REMOVED, MOST_COLLATERAL, MOST_LOST = 0.5, 1.1, 0.1, 0.5
 """What a clean cut is: shares of the gains, and dB that clean inputs lose."""
 
@@ -19,6 +20,82 @@ def results_of(root: Path, name: str) -> Json:
     """A study's results; empty where it was not run."""
     path = root / f"benchmarks/studies/results/{name}.json"
     return read_json(path) if path.is_file() else {}
+
+
+def presets(root: Path) -> str:
+    """Gain of the blind target and what masking its filters removes, under each preset."""
+    rows: list[Row] = []
+    for name, values in results_of(root, "presets").get("presets", {}).items():
+        for degradation, found in values["faig"].items():
+            shares = (share(found, key, low=True) for key in ("removed", "collateral"))
+            cells = (*shares, share(values["random"], degradation))
+            gain = f"{values['finetune'][degradation]['gain']:+.2f} dB"
+            rows.append(
+                (f"`{name}`", degradation, gain, *(cells if "removed" in found else ("gain too small", "", "")))
+            )
+    heads = ("preset", "degradation", "gain", "removed", "collateral", "removed by as many at random")
+    return table(heads, rows)
+
+
+def selectivity(root: Path) -> str:
+    """The matrix of the preset with four attributed degradations: filters masked for one, share lost on another."""
+    found = results_of(root, "presets").get("presets", {}).get("degradations", {}).get("faig", {})
+    rows = [(name, *(share(values["lost_share"], on) for on in found)) for name, values in found.items()]
+    return table(("filters masked", *(f"lost on {name}" for name in found)), rows)
+
+
+def conditions(root: Path) -> str:
+    """How far discovered filters lead as many elsewhere, under each condition."""
+    found = results_of(root, "conditions").get("conditions", {})
+    for name, values in results_of(root, "presets").get("presets", {}).items():
+        if name != "default" and values.get("retrain"):
+            found[f"preset `{name}`"] = values["retrain"]
+    rows: list[Row] = []
+    for name, by_degradation in found.items():
+        recovered = (share(values["discovered"], "recovered") for values in by_degradation.values())
+        leads = (share(by_degradation[d][c], "behind", low=True) for d in by_degradation for c in ("random", "rewired"))
+        rows.append((name, *recovered, *leads))
+    heads = ["recovered on blur", "on noise"]
+    heads += [f"lead on {d} over {control}" for d in ("blur", "noise") for control in ("random", "rewired")]
+    return table(("condition", *heads), rows)
+
+
+def subpaths(root: Path) -> str:
+    """What the best 1 % remove, scored from parts of the path."""
+    rows: list[Row] = []
+    for row in results_of(root, "subpaths").get("rows", []):
+        shares = (share(row[name], key, low=True) for name in BLUR_AND_NOISE for key in ("removed", "collateral"))
+        rows.append((row["part"], row["products"], row["rule"], *shares))
+    heads = (f"{what}: {key}" for what in BLUR_AND_NOISE.values() for key in ("removed", "collateral"))
+    return table(("gradients from", "products", "rule", *heads), rows)
+
+
+def barriers(root: Path) -> str:
+    """Barriers on the path, beside what FAIG's best 1 % remove on Set14."""
+    rows: list[Row] = []
+    for name, measured in results_of(root, "barriers").get("networks", {}).items():
+        folder = root / "published" / name / "runs/Set14"
+        used = read_yaml(folder / "params.yaml")["finetune"]
+        tuned = f"{used['iterations']} of {used['batch_size']}, {used['learning_rate']:g}"
+        found = read_results(folder).get("mask", {}).get("blind", {}).get("faig", {})
+        shares = (share(found.get(d, {}), key) for d in BLUR_AND_NOISE for key in ("removed", "collateral"))
+        heights = (f"{measured[inputs]['barrier']:.1f}" for inputs in ("clean", *BLUR_AND_NOISE))
+        rows.append((name, tuned, *heights, *shares))
+    heads = ("network", "fine-tuned: iterations of patches, rate", "barrier on clean [dB]", "on blur", "on noise")
+    shares = (f"{what}: {key}" for what in BLUR_AND_NOISE.values() for key in ("removed", "collateral"))
+    return table((*heads, *shares), rows)
+
+
+def last_layer(root: Path) -> str:
+    """The deblurring filters with and without those of the last layer."""
+    rows: list[Row] = []
+    for name, found in results_of(root, "last_layer").get("networks", {}).items():
+        for which, lost in found["lost"].items():
+            count = found["filters"] - (found["in the last layer"] if which != "all" else 0)
+            rows.append((name, which, f"{count}", *(share(lost, d) for d in BLUR_AND_NOISE)))
+            rows[-1] += (f"{found['shift'][which]['noise']:.3f}",)
+    heads = ("network", "filters for deblurring", "masked", "lost of the gain on blur", "on noise")
+    return table((*heads, "shift of a channel's mean on noisy inputs"), rows)
 
 
 def attributions(root: Path) -> str:
@@ -222,6 +299,12 @@ def discovered_by(root: Path) -> str:
 
 
 TABLES: Tables = {
+    "presets": presets,
+    "selectivity": selectivity,
+    "conditions": conditions,
+    "subpaths": subpaths,
+    "barriers": barriers,
+    "last_layer": last_layer,
     "discovered_by": discovered_by,
     "learned": learned,
     "learned_ratios": smaller_sets,

@@ -60,7 +60,7 @@ def table(heads: Row, rows: list[Row]) -> str:
 
 def share(values: Mapping[str, Any], key: str, *, low: bool = False) -> str:
     """``96 % (94 to 97)``; ``low``: with the interval; empty where nothing was measured."""
-    if key not in values or pd.isna(values[key]):
+    if values.get(key) is None or pd.isna(values[key]):
         return ""
     numbers = [f"{100 * values[name]:.0f}" for name in (key, f"{key}_low", f"{key}_high") if name == key or low]
     numbers = [number.replace("-0", "0") if number == "-0" else number for number in numbers]
@@ -82,13 +82,13 @@ def times(values: Mapping[str, float], digits: int) -> str:
 
 
 def render(text: str, tables: Tables, root: Path) -> str:
-    """A document's text with all tables made anew from the results under ``root``.
+    """A document's text with all its tables made anew from the results under ``root``.
 
     Raises:
-        ValueError: the text lacks a table, has one twice, or has one that nothing makes.
+        ValueError: the text holds a table twice, or one that nothing makes.
     """
     pattern = re.compile(r"<!-- (\w+) -->\n.*?<!-- end -->", re.DOTALL)
     names = pattern.findall(text)
-    if sorted(names) != sorted(tables):
-        raise ValueError(f"the document holds the tables {sorted(names)}, not {sorted(tables)}")
+    if len(set(names)) < len(names) or not set(names) <= set(tables):
+        raise ValueError(f"the document holds the tables {sorted(names)}; there are {sorted(tables)}, for once each")
     return pattern.sub(lambda match: f"<!-- {match[1]} -->\n{tables[match[1]](root)}\n<!-- end -->", text)

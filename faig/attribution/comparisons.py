@@ -50,9 +50,9 @@ def input_gradients(model: PathModel, clean: Tensor, degraded: Tensor, nodes: No
 
 
 def weight_change(model: PathModel, *, divided: bool) -> np.ndarray:
-    """Sum of |theta - theta-bar| over each filter's weights, (F,).
+    """Sum of ``|theta - theta-bar|`` over each filter's weights, (F,).
 
-    ``divided``: by the sum of |theta-bar| over the same weights; 0 where both sums are 0.
+    ``divided``: by the sum of ``|theta-bar|`` over the same weights; 0 where both sums are 0.
     """
     change = model.index.collect({name: value.abs() for name, value in model.change.items()})
     if divided:

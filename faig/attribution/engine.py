@@ -78,7 +78,7 @@ class Attribution:
 
     @property
     def convergence_error(self) -> float:
-        """Sum of |residuals| over the images, as a share of the sum of |changes|; 0 where nothing changes."""
+        """Sum of ``|residuals|`` over the images, as a share of the sum of ``|changes|``; 0 where nothing changes."""
         return convergence_error(np.abs(self.residuals).sum(), np.abs(self.changes).sum())
 
     @property
@@ -239,7 +239,7 @@ def attribute_image(
     tiles: Tiles | None = None,
     loss: Loss = SQUARED,
 ) -> ImageAttribution:
-    """FAIG of one image (paper, equation 6): a filter's score is the sum over its weights of |IG_j|.
+    """FAIG of one image (paper, equation 6): a filter's score is the sum over its weights of ``|IG_j|``.
 
     Gradients are taken even where the caller has turned them off.
 

@@ -6,12 +6,13 @@ the same: hidden channels may come in any order, and each of the two has an orde
 returns numbers, which mean nothing.
 
 Correlation is the cosine of the angle between the weights of baseline and target at all filters, so a common factor
-does not change it. With the relative distance d = ||theta - theta-bar|| / ||theta-bar|| and r, the ratio of the norms,
+does not change it. With the relative distance ``d = ||theta - theta-bar|| / ||theta-bar||`` and r, the ratio of the
+norms::
 
     d^2 = 1 + r^2 - 2 r * correlation.
 
 Pearson's correlation would subtract means first; of all pairs measured the two differ by 0.005 at most, as weights have
-means near 0. Correlations found by benchmarks/studies/kinship.py:
+means near 0. Correlations found by benchmarks/studies/kinship.py::
 
     fine-tuned from the baseline: 0.75 to 1.00, of the least layer 0.66 to 0.99 (8 published pairs); 0.59 to 0.75, of
         the least layer 0.50 to 0.68 (waifu2x's UpConv7, scale -> noise0_scale to noise3_scale)

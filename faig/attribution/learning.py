@@ -2,7 +2,7 @@
 
 Attribution asks which filters changed the error on the way from baseline to target. Here the filters themselves are
 sought: those that, put back to the baseline's weights, make the network the baseline on inputs of one degradation and
-leave it the target on all other inputs. For sets M of k filters and w(M), the target's weights masked at M:
+leave it the target on all other inputs. For sets M of k filters and w(M), the target's weights masked at M::
 
     minimise  J(M) = weight * E_own(M) + sum over the other inputs of E_other(M)
     E(M) = mean over images x of sqrt(D(M, x) + softening)
@@ -14,13 +14,14 @@ all of what was to stay was lost. Where the two networks hardly differ on other 
 times the divisor of the own ones instead. The root makes the last tenth of an ability count, as decibels do.
 
 Each step masks the k filters of the highest scores so far, takes the derivative of J with respect to each filter's
-share in the mask there, g_i = <dJ/dw_i, baseline_i - target_i> (straight through: Bengio et al. 2013), and
+share in the mask there, g_i = <dJ/dw_i, baseline_i - target_i> (straight through: Bengio et al. 2013), and::
 
-    s_i <- s_i - rate * g_i / (sqrt(v_i) + damping * sqrt(mean of v)),  v_i the mean of g_i^2 over the steps so far:
+    s_i <- s_i - rate * g_i / (sqrt(v_i) + damping * sqrt(mean of v))
+    v_i = mean of g_i^2 over the steps so far
 
-Adam's step (Kingma and Ba 2015) without momentum, with a second moment that forgets nothing. The rate falls from 1 to 0
-like a cosine; only the order of the scores matters, so it has no unit. k is drawn anew in each step, so that one
-ranking serves all shares of the filters.
+This is Adam's step (Kingma and Ba 2015) without momentum, with a second moment that forgets nothing. The rate falls
+from 1 to 0 like a cosine; only the order of the scores matters, so it has no unit. k is drawn anew in each step, so
+that one ranking serves all shares of the filters.
 
 The idea has precursors: masks over a network's weights (Mallya et al. 2018), grafting a fine-tuned network's skills
 (Panigrahi et al. 2023), subnetworks critical for one kind of knowledge (Bayazit et al. 2023). A learned set is the best

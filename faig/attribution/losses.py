@@ -77,12 +77,12 @@ def squared(sr: Tensor, hr: Tensor) -> Tensor:
 
 
 def absolute(sr: Tensor, hr: Tensor) -> Tensor:
-    """Sum of |e|; where e is 0, its gradient is 0."""
+    """Sum of ``|e|``; where e is 0, its gradient is 0."""
     return (sr - hr).abs().sum(dtype=torch.float64)
 
 
 def charbonnier(sr: Tensor, hr: Tensor) -> Tensor:
-    """Sum of sqrt(e^2 + eps^2) (Charbonnier et al. 1994), |e| made smooth at 0."""
+    """Sum of sqrt(e^2 + eps^2) (Charbonnier et al. 1994), ``|e|`` made smooth at 0."""
     return ((sr - hr).square() + CHARBONNIER_EPS**2).sqrt().sum(dtype=torch.float64)
 
 

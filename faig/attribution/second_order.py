@@ -2,7 +2,7 @@
 
 Masking is to make the target the baseline on inputs x_d of one degradation, and to leave it what it is on those of all
 others, x_e. With F(w, x) the output, w(m) the target's weights masked at the filters m, and
-D = ||F(target, x) - F(baseline, x)||^2, that is to minimise
+``D = ||F(target, x) - F(baseline, x)||^2``, that is to minimise::
 
     J(m) = ||F(w(m), x_d) - F(baseline, x_d)||^2 / D_d + c * sum over e of ||F(w(m), x_e) - F(target, x_e)||^2 / D_e.
 
@@ -11,7 +11,7 @@ sees what FAIG's absolute values hide, whether a filter's weights pull the same 
 which gradients of the error say little, because the target is at its best there.
 
 With u_f the change of the output, to first order, as filter f moves from the target to the baseline, masking f alone
-changes J by
+changes J by::
 
     2 <F(target, x_d) - F(baseline, x_d), u_f(x_d)> / D_d + ||u_f(x_d)||^2 / D_d + c * sum of ||u_f(x_e)||^2 / D_e.
 

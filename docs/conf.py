@@ -1,0 +1,33 @@
+"""The documentation site: README.md, docs/ and the other pages as they stand in the repository, and the public API.
+
+``make docs`` builds it. The source is the project's whole folder, so that links between pages, and from pages to files, are
+the same in the site and on the forge.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the code beside these pages
+
+project = "faig"
+root_doc = "docs/index"
+include_patterns = ["README.md", "CONTRIBUTING.md", "data/README.md", "results/README.md", "docs/*.md", "docs/api/*.md"]
+exclude_patterns = [".*", "*/.*", "data/*/*", "docs/_build", "published"]
+highlight_language = "text"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+
+myst_heading_anchors = 3
+suppress_warnings = ["toc.not_readable", "myst.xref_missing"]  # until report.md and demo.md are here
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+napoleon_numpy_docstring = False
+maximum_signature_line_length = 100
+
+html_theme = "furo"
+html_title = "Which few filters remove blur, which remove noise?"
+html_copy_source = False
+html_show_copyright = False
+html_show_sphinx = False
+templates_path = ["_templates"]
+html_additional_pages = {"index": "start.html"}
