@@ -1,7 +1,7 @@
 """The documentation site: README.md, docs/ and the other pages as they stand in the repository, and the public API.
 
-``make docs`` builds it. The source is the project's whole folder, so that links between pages, and from pages to files, are
-the same in the site and on the forge.
+``make docs`` builds it. The source is the project's whole folder, so that links between pages, and from pages to files,
+are the same in the site and on the forge.
 """
 
 import sys

@@ -1,6 +1,3 @@
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +7,6 @@ from torch.func import functional_call
 
 from faig.attribution.comparisons import discriminate, input_gradients, random_scores, taylor, weight_change
 from faig.attribution.engine import (
-    Attribution,
     attribute,
     attribute_image,
     attribute_images,
@@ -18,7 +14,6 @@ from faig.attribution.engine import (
     integrate,
     loss_at,
 )
-from faig.attribution.learning import Learned
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import END_POINT, QuadratureParams, quadrature
 from faig.base.compute import Compute

@@ -62,6 +62,7 @@ def share(values: Mapping[str, Any], key: str, *, low: bool = False) -> str:
     """``96 % (94 to 97)``; ``low``: with the interval; empty where nothing was measured."""
     if values.get(key) is None or pd.isna(values[key]):
         return ""
+    low = low and f"{key}_low" in values
     numbers = [f"{100 * values[name]:.0f}" for name in (key, f"{key}_low", f"{key}_high") if name == key or low]
     numbers = [number.replace("-0", "0") if number == "-0" else number for number in numbers]
     return f"{numbers[0]} %" + (f" ({numbers[1]} to {numbers[2]})" if low else "")

@@ -101,7 +101,7 @@ class Project:
     def recovers(self) -> bool:
         """Whether ``dvc repro`` succeeds with the undisturbed results, and none added.
 
-        Where DVC cannot read dvc.lock, the last commit's is taken first, as README says.
+        Where DVC cannot read dvc.lock, the last commit's is taken first, as docs/pipeline.md says.
         """
         status, output = self.run(sys.executable, "-m", "dvc", "repro")
         if status and re.search(r"dvc\.lock' (validation failed|is invalid)", output):
