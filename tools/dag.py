@@ -78,17 +78,25 @@ def grouped(graph: nx.DiGraph) -> nx.DiGraph:
     return boxes
 
 
-class Box:
-    """What the layout wants to know of a box, and where it puts it: width, height, and the middle."""
+class Box(Vertex):
+    """A box of one or more names: its width and height, which the layout asks for, and its middle, which it sets."""
 
     def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.view = self  # what the layout asks
         self.lines = name.split("\n")
         self.w, self.h = max(map(len, self.lines)) * CHARACTER + 2 * PAD, len(self.lines) * LINE + PAD
         self.xy = (0.0, 0.0)
 
 
-class Arrow:
-    """Points that an arrow goes through."""
+class Arrow(Edge):
+    """An arrow between two boxes, and the points that the layout leads it through."""
+
+    def __init__(self, first: Box, second: Box) -> None:
+        super().__init__(first, second)
+        self.view = self
+        self.first, self.second = first, second
+        self.points: list[tuple[float, float]] = []
 
     def setpath(self, points: list[tuple[float, float]]) -> None:
         """Called by the layout."""
@@ -98,22 +106,18 @@ class Arrow:
 def draw(root: Path) -> str:
     """The picture as SVG text."""
     graph = grouped(stages_of(root))
-    vertices = {name: Vertex(name) for name in graph}
-    edges = [Edge(vertices[first], vertices[second]) for first, second in graph.edges]
-    for name, vertex in vertices.items():
-        vertex.view = Box(name)
-    for edge in edges:
-        edge.view = Arrow()
-    [connected] = Graph(list(vertices.values()), edges).C
+    boxes = {name: Box(name) for name in graph}
+    arrows = [Arrow(boxes[first], boxes[second]) for first, second in graph.edges]
+    [connected] = Graph(list(boxes.values()), arrows).C
     layout = SugiyamaLayout(connected)
     layout.xspace, layout.yspace = GAP, GAP
     layout.init_all()
     layout.draw(3)
     layout.draw_edges()
-    return picture(graph, {name: vertex.view for name, vertex in vertices.items()}, edges)
+    return picture(graph, boxes, arrows)
 
 
-def picture(graph: nx.DiGraph, boxes: dict[str, Box], edges: list[Edge]) -> str:
+def picture(graph: nx.DiGraph, boxes: dict[str, Box], arrows: list[Arrow]) -> str:
     """Boxes and arrows at their places, beneath a legend."""
     left = min(box.xy[0] - box.w / 2 for box in boxes.values()) - PAD
     width = max(box.xy[0] + box.w / 2 for box in boxes.values()) + PAD - left
@@ -132,10 +136,9 @@ def picture(graph: nx.DiGraph, boxes: dict[str, Box], edges: list[Edge]) -> str:
     head = ElementTree.SubElement(svg, "marker", {"id": "head", "viewBox": "0 0 8 8", "refX": "8", "refY": "4"})
     head.attrib |= {"markerWidth": "8", "markerHeight": "8", "orient": "auto"}
     ElementTree.SubElement(head, "path", {"d": "M0 0L8 4L0 8z", "fill": "#7c7c7c"})
-    for edge in edges:
-        (x, y), (end_x, end_y) = edge.v[0].view.xy, edge.v[1].view.xy
-        start, end = (x, y + edge.v[0].view.h / 2), (end_x, end_y - edge.v[1].view.h / 2)
-        points = [start, *edge.view.points[1:-1], end]
+    for arrow in arrows:
+        (x, y), (end_x, end_y) = arrow.first.xy, arrow.second.xy
+        points = [(x, y + arrow.first.h / 2), *arrow.points[1:-1], (end_x, end_y - arrow.second.h / 2)]
         path = {"d": curve(points), "fill": "none", "stroke": "#7c7c7c", "stroke-width": "1.5"}
         ElementTree.SubElement(svg, "path", path | {"marker-end": "url(#head)"})
     for name, box in boxes.items():

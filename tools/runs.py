@@ -300,8 +300,8 @@ def verdicts(root: Path, keys: tuple[str, ...] | None) -> str:
                 value, bound, verdict = judged(judged_there[key]) if key in judged_there else ("", "", "")
                 asked = f", {bound}" if bound and keys is None else ""
                 cells.append(f"{value}{asked}: **{verdict}**" if bound else verdict)
-            rows.append((claim["says"], *cells))
-    return table(("claim", *found), rows)
+            rows.append((claim["says"], *cells, *((claim["set"],) if keys is None else ())))
+    return table(("claim", *found, *(("threshold set",) if keys is None else ())), rows)
 
 
 def networks(root: Path) -> str:
