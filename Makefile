@@ -6,7 +6,7 @@ STATE := .venv/.setup-state
 # The `python` in dvc.yaml's commands comes from PATH.
 IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup repro argument test test-fast docs preset clean clean-stale
+.PHONY: help setup repro argument test test-fast docs preset plots clean clean-stale
 .PRECIOUS: $(STATE)
 
 help:
@@ -17,6 +17,8 @@ help:
 	@echo "make test-fast           the same without the tests marked slow: a minute"
 	@echo "make docs                build the documentation as a site: docs/_build/html/index.html"
 	@echo "make preset NAME=smoke   write a preset of presets/ into params.yaml; git restore params.yaml goes back"
+	@echo "make plots               write dvc_plots/index.html: the figures, on a page that needs no network"
+	@echo "make plots REV=HEAD~1    the same beside those of another commit"
 	@echo "make setup               make or update .venv (the others do so by themselves)"
 	@echo "make clean-stale         remove results of targets and degradations that params.yaml no longer names"
 	@echo "make clean               remove .venv, the built site and tool caches; data, results and DVC's cache stay"
@@ -50,6 +52,12 @@ docs: setup
 
 preset: setup
 	@$(IN_VENV) python -m tools.preset $(NAME)
+
+.dvc/plots_page.html: tools/plots_page.py $(STATE)
+	@$(IN_VENV) python -m tools.plots_page
+
+plots: setup .dvc/plots_page.html
+	@$(IN_VENV) dvc plots $(if $(filter command line,$(origin REV)),diff $(REV),show)
 
 clean-stale: setup
 	@$(IN_VENV) python -m tools.clean_stale

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from faig.base.params import Name, NonNegative, Ratio, Seed, load_params
 from faig.base.seeds import derive_seed
 from faig.base.statistics import BootstrapParams
@@ -14,7 +12,7 @@ from faig.figures.charts import kinship_chart, selectivity_chart
 from faig.figures.pictures import masking_picture
 from faig.figures.plots import layer_profile, ratio_curves
 from faig.report.effects import effects, gains
-from faig.report.mission import check_results, curve_table, curves_of, headline, with_depths
+from faig.report.mission import check_results, curve_table, curves_of, headline, quality_table, stacked, with_depths
 from faig.report.numbers import write_numbers
 from faig.report.prediction import evaluate_predictors, predictors
 from faig.report.yardstick import yardstick
@@ -49,19 +47,21 @@ def main(curves: Path, scores: Path, predictions: Path, plots: Path, **paths: Pa
         found[name] = discovered_by(scores / file, ratio, len(layers.numbers), method)
         counts = {of: layers.count(filters) for of, filters in found[name].items()}
         layer_profile(counts, layers.sizes, layers.names, plots / f"layers/{name}.png")
-        write_csv(plots / f"removed/{name}.csv", curve := curve_table(results["ratios"][name]))
-        ratio_curves(curve, plots / f"ratios/{name}.png")
+        ratio_curves(curve_table(results["ratios"][name]), plots / f"ratios/{name}.png")
     results["finetune"][main_target] = gains(measured := read_parquet(paths["masks"]), bootstrap, seed)
     results["mask"][main_target] = masked = effects(measured, attributed, min_gain, bootstrap, seed)
     masked[method] = with_depths(masked[method], layers, found[main_target])
     selectivity_chart(masked[method], plots / f"selectivity/{main_target}.png")
     masking_picture(read_parquet(paths["pictures"]), plots / f"masks/{main_target}.png")
-    for name in ("baseline", *targets):
-        write_csv(plots / f"training/{name}.csv", read_parquet(curves / f"{name}.parquet"))
+    removed = {name: curve_table(values) for name, values in results["ratios"].items()}
+    write_csv(plots / "removed.csv", stacked(removed, "network"))
+    write_csv(plots / "quality.csv", quality_table(measured, method))
+    trained = {name: read_parquet(curves / f"{name}.parquet") for name in ("baseline", *targets)}
+    write_csv(plots / "training.csv", stacked(trained, "network"))
     features, classes = read_parquet(predictions), load_params("predict.classes", list[Name])
     named, results["predict"] = evaluate_predictors(features, attributed, classes, bootstrap)
-    for name in predictors(features):
-        write_csv(plots / f"confusion/{name}.csv", pd.DataFrame({"actual": named["class"], "predicted": named[name]}))
+    told = named.melt("class", predictors(features), "predictor", "predicted").rename(columns={"class": "actual"})
+    write_csv(plots / "confusion.csv", told)
     write_numbers(paths["numbers"], results)
     write_json(paths["metrics"], headline(results, main_target, method))
 

@@ -163,11 +163,11 @@ def test_a_run_of_some_stages_has_fewer_rows(tmp_path: Path, kept: str):
 
 def test_gains_too_small_for_shares_are_left_out(tmp_path: Path):
     folder = tmp_path / "published/net/runs/set"
-    (folder / "plots/removed").mkdir(parents=True)
+    (folder / "plots").mkdir(parents=True)
     (folder / "run.json").write_text("{}")
-    head = "method,degradation,ratio,removed,removed_low,removed_high,collateral"
-    rows = "faig,blur,0.01,0.5,0.4,0.6,0.1\nfaig,noise,0.01,,,,\nig,blur,0.01,0.25,0.2,0.3,\n"
-    (folder / "plots/removed/blind.csv").write_text(f"{head}\n{rows}")
+    head = "network,method,degradation,ratio,removed,removed_low,removed_high,collateral"
+    rows = ["faig,blur,0.01,0.5,0.4,0.6,0.1", "faig,noise,0.01,,,,", "ig,blur,0.01,0.25,0.2,0.3,"]
+    (folder / "plots/removed.csv").write_text("\n".join([head, *(f"blind,{row}" for row in rows)]))
     assert runs.order(tmp_path).endswith(
         "| net, set | deblurring | FAIG 50 %; IG 25 % | 1 % |\n| net, set | denoising |  | none |"
     )

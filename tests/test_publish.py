@@ -33,10 +33,10 @@ def write(path: str, text: str) -> None:
 
 
 def all_stages() -> dict[str, list[Path]]:
-    """As if one stage had made everything, plots/confusion as a folder."""
+    """As if one stage had made everything, plots/layers as a folder."""
     kept = [path for name in ("metrics", "plots", "data") for path in Path(name).rglob("*") if path.is_file()]
-    kept = [path for path in kept if path.parent.name != "confusion"]
-    return {"finetune@blind": [*kept, Path("plots/confusion")]}
+    kept = [path for path in kept if path.parent.name != "layers"]
+    return {"finetune@blind": [*kept, Path("plots/layers")]}
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         subprocess.run(["git", *words], check=True)
     shutil.copy(ROOT / "params.yaml", folder)
     write_numbers(Path("metrics/mission.parquet"), {"finetune": {"blind": GAINS}})
-    write("plots/removed/blind.csv", "ratio,removed\n0.01,0.5\n")
-    write("plots/confusion/response.csv", "actual,predicted\n")
+    write("plots/removed.csv", "ratio,removed\n0.01,0.5\n")
+    write("plots/layers/blind.png", "")
     for name in ("train/a", "train/b", f"train/{PREFIX}0", "test/c"):
         write(f"data/hr/{name}.png", "")
     write(
@@ -89,8 +89,8 @@ def test_results_are_copied_and_the_best_tenth_of_each_ranking(finished: Path):
     for name in (
         "params.yaml",
         "metrics/mission.parquet",
-        "plots/removed/blind.csv",
-        "plots/confusion/response.csv",
+        "plots/removed.csv",
+        "plots/layers/blind.png",
     ):
         assert (folder / name).read_bytes() == Path(name).read_bytes()
     scores = pd.read_parquet(folder / "scores/blind.parquet")
@@ -179,17 +179,17 @@ def test_weights_that_are_out_of_date_are_refused(finished: Path, monkeypatch: p
 
 def test_what_is_out_of_date_is_left_out_but_never_taken_away(finished: Path, monkeypatch: pytest.MonkeyPatch):
     to = finished.parent / "to"
-    monkeypatch.setattr(publish, "current_stages", lambda: without("plots/removed/blind.csv"))
+    monkeypatch.setattr(publish, "current_stages", lambda: without("plots/removed.csv"))
     assert published("A", to).exit_code == 0
-    assert not (to / "published/tiny/runs/A/plots/removed").exists()
+    assert not (to / "published/tiny/runs/A/plots/removed.csv").exists()
     monkeypatch.setattr(publish, "current_stages", all_stages)
     assert published("A", to).exit_code == 0
     before = contents(to)
-    assert b"0.01,0.5" in before["published/tiny/runs/A/plots/removed/blind.csv"]
-    monkeypatch.setattr(publish, "current_stages", lambda: without("plots/removed/blind.csv"))
+    assert b"0.01,0.5" in before["published/tiny/runs/A/plots/removed.csv"]
+    monkeypatch.setattr(publish, "current_stages", lambda: without("plots/removed.csv"))
     result = published("A", to)
     assert result.exit_code == 1
-    assert "published/tiny/runs/A would lose plots/removed/blind.csv" in result.output
+    assert "published/tiny/runs/A would lose plots/removed.csv" in result.output
     assert contents(to) == before
 
 

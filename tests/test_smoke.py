@@ -198,8 +198,7 @@ def test_every_picture_and_curve_is_there(story: Project):
     names = set(story.kept["first"])
     for target in TARGETS:
         assert {f"plots/{kind}/{target}.png" for kind in ("layers", "ratios")} <= names
-        assert {f"plots/training/{target}.csv", f"plots/removed/{target}.csv"} <= names
-    assert {"plots/training/baseline.csv", "plots/confusion/overlap.csv", "plots/confusion/response.csv"} <= names
+    assert {f"plots/{table}.csv" for table in ("training", "quality", "removed", "confusion")} <= names
     assert {"plots/masks/blind.png", "plots/selectivity/blind.png"} <= names
     figures = {"modulation", "modulation_strip", "retraining", "severity"}
     assert {f"plots/argument/figures/{name}.png" for name in figures} <= names

@@ -74,8 +74,8 @@ def curves_of(root: Path) -> dict[str, pd.DataFrame]:
     """What masking removes over the ratio, by run: only where it removes a share of a gain."""
     found = {}
     for name, folder in runs(root).items():
-        if (path := folder / "plots/removed/blind.csv").is_file() and "removed" in (read := pd.read_csv(path)).columns:
-            found[name] = read.dropna(subset="removed")
+        if (path := folder / "plots/removed.csv").is_file():
+            found[name] = pd.read_csv(path).query("network == 'blind'").dropna(subset="removed")
     return found
 
 

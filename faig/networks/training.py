@@ -43,6 +43,9 @@ Objective = Callable[[nn.Module, Tensor, Tensor, Tensor, Compute], Tensor]
 On CUDA it is recorded (:mod:`faig.networks.cuda_graph`): it must neither read from the device nor copy to it.
 """
 
+Watch = Callable[[Sequence[Mapping[str, float]]], object]
+"""What is told of a running training: the whole curve so far, before the first iteration and at each new point."""
+
 CHECKPOINT = "state.safetensors"
 MOMENTS = ("exp_avg", "exp_avg_sq")
 """What Adam keeps of each weight, by its own names."""
@@ -118,6 +121,7 @@ def train(
     description: str,
     objective: Objective = l1,
     group: Group = ALONE,
+    watch: Watch | None = None,
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
     """Train ``network`` in place; every process of ``group`` must call this.
 
@@ -126,6 +130,8 @@ def train(
         checkpoint: folder of this run's checkpoint; must be unique to its settings and data. It is not deleted: the
             caller does so once the results are written.
         description: what the progress line calls the run.
+        watch: told of the curve, in the group's first process alone. A run that goes on from a checkpoint begins with
+            the checkpoint's points.
 
     Returns:
         The averaged weights on the CPU, and the curve: points with the keys :data:`CURVE`.
@@ -139,6 +145,8 @@ def train(
         raise InputError(
             f"the processes found different checkpoints in {checkpoint}: it must be a folder that all share"
         )
+    tell = watch if watch and group.is_writer else len
+    tell(state.curve)
     shown = None if group.is_writer else StringIO()
     with Progress(params.iterations, description, initial=state.iteration, stream=shown) as progress:
         while state.iteration < params.iterations:
@@ -146,6 +154,7 @@ def train(
             losses = [step(state, sampler, params) for _ in range(num_steps)]
             loss = group.sum(np.array([torch.stack(losses).mean().item()]))[0] / group.size
             state.curve.append(_point(state, float(loss), num_steps, params, validate, checkpoint))
+            tell(state.curve)
             progress.advance(num_steps, loss=state.curve[-1]["train_loss"], psnr=state.curve[-1]["validation_psnr"])
             due = state.iteration % params.checkpoint_every == 0 or state.iteration == params.iterations
             if due and group.is_writer:
@@ -166,6 +175,7 @@ def fit(
     description: str,
     objective: Objective = l1,
     group: Group = ALONE,
+    watch: Watch | None = None,
 ) -> tuple[dict[str, Tensor], list[dict[str, float]], Path]:
     """Train ``network`` on pairs of a mixture of degradations; the curve's validation PSNR is that of the test images.
 
@@ -189,7 +199,9 @@ def fit(
     for value in network.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     checkpoint = checkpoints / digest.hexdigest()[:16]
-    weights, curve = train(network, sampler, params, compute, validate, checkpoint, description, objective, group)
+    weights, curve = train(
+        network, sampler, params, compute, validate, checkpoint, description, objective, group, watch
+    )
     return weights, curve, checkpoint
 
 

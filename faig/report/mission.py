@@ -8,10 +8,11 @@ import pandas as pd
 
 from faig.base.statistics import BootstrapParams
 from faig.data.targets import CLEAN
-from faig.experiments.score_table import DELETION, Layers
+from faig.experiments.score_table import BASELINE, DELETION, TARGET, Key, Layers
 from faig.report.effects import by_ratio, effects
 from faig.report.yardstick import kept
 
+REMOVED = ("removed", "removed_low", "removed_high")
 CONTROL = "random"
 """The rankings that the discovered filters are compared with."""
 
@@ -42,7 +43,10 @@ def curves_of(
 
 
 def curve_table(curves: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> pd.DataFrame:
-    """``ratios.<target>`` as a table: a row per method, degradation and ratio; the quantities and their intervals."""
+    """``ratios.<target>`` as a table: a row per method, degradation and ratio; the quantities and their intervals.
+
+    Where no gain is large enough to take a share of, ``removed`` and its interval are there without a value.
+    """
     rows = [
         {"method": method, "degradation": degradation, "ratio": float(ratio)}
         | {name: value for name, value in values.items() if not isinstance(value, Mapping)}
@@ -50,7 +54,28 @@ def curve_table(curves: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> pd.Dat
         for degradation, by_ratios in by_degradation.items()
         for ratio, values in by_ratios.items()
     ]
-    return pd.DataFrame(rows)
+    columns = dict.fromkeys(["method", "degradation", "ratio", *REMOVED, *(name for row in rows for name in row)])
+    return pd.DataFrame(rows, columns=list(columns))
+
+
+def quality_table(table: pd.DataFrame, method: str) -> pd.DataFrame:
+    """Mean PSNR in dB by ``network`` (baseline, target, the target with filters of ``method`` masked) and ``input``.
+
+    ``table``: as :func:`faig.experiments.masking.measure` returns it, of one share of the filters.
+    """
+    masked = dict.fromkeys(table.loc[table["method"] == method, "degradation"])
+    keys = {"baseline": BASELINE, "target": TARGET} | {f"{name} filters masked": Key(method, name) for name in masked}
+    rows = {
+        name: table[(table["method"] == key.method) & (table["degradation"] == key.degradation)]
+        for name, key in keys.items()
+    }
+    means = {name: part.groupby("input", sort=False)["psnr"].mean().reset_index() for name, part in rows.items()}
+    return stacked(means, "network")
+
+
+def stacked(tables: Mapping[str, pd.DataFrame], column: str) -> pd.DataFrame:
+    """Tables below one another, with their names in a first column; what a table lacks has no value in its rows."""
+    return pd.concat(tables, names=[column]).reset_index(level=0).reset_index(drop=True)
 
 
 def with_depths(

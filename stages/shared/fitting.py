@@ -1,6 +1,8 @@
 """A network's weights: trained here, or those that ``network.pretrained`` and ``network.files`` name."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import click
 import pandas as pd
@@ -15,6 +17,10 @@ from faig.networks.pretrained import given_network
 from faig.networks.training import CURVE, TrainingParams, fit, validation
 from faig.networks.weights import NetworkChoice, Spec
 from stages.shared.cli import checkpoint_folder, delete_afterwards
+from stages.shared.outputs import write_csv
+
+LIVE = Path("live")
+"""Where the curves of trainings that have not ended lie, which ``dvc plots show`` draws; not in git, unknown to DVC."""
 
 
 def fit_or_load(
@@ -55,9 +61,25 @@ def fit_or_load(
         checkpoints=checkpoint_folder(*run),
         description=" ".join(run),
         group=group,
+        watch=lambda curve: show_live(name, curve),
     )
     if group.is_writer:
         delete_afterwards(checkpoint)
+        delete_afterwards(LIVE / name)
     curve = pd.DataFrame(points, columns=CURVE)
     curve.attrs.update(compute.describe())
     return weights, spec, curve
+
+
+def show_live(name: str, curve: Sequence[Mapping[str, float]]) -> None:
+    """Write what there is of a network's curve, in place of all that an earlier run left of it.
+
+    A folder that cannot be written to is no error: nobody's training ends for want of a figure.
+    """
+    with suppress(OSError):
+        if curve:
+            table = pd.DataFrame(curve, columns=CURVE)
+            table.insert(0, "network", name)
+            write_csv(LIVE / name / "training.csv", table)
+        else:
+            (LIVE / name / "training.csv").unlink(missing_ok=True)
