@@ -10,7 +10,7 @@ from faig.base.statistics import BootstrapParams
 from faig.data.targets import TargetParams
 from faig.experiments.score_table import Layers
 from faig.report.effects import by_ratio, effects, gains
-from faig.report.mission import check_results, curve_table, curves_of, headline, with_depths
+from faig.report.mission import check_results, curve_table, curves_of, headline, quality_table, stacked, with_depths
 from faig.report.numbers import to_results, to_table
 from faig.report.yardstick import kept
 
@@ -89,6 +89,31 @@ def test_curves_have_a_row_per_method_degradation_and_ratio():
         for name in ("removed", "collateral", "selectivity", "kept", "kept_elsewhere")
         for end in ("", "_low", "_high")
     }
+
+
+def test_a_run_without_a_gain_has_the_same_columns_for_what_is_removed():
+    table = curve_table(results_of(gain=0.1)["ratios"]["blind"])
+    assert len(table) == 2 * len(TARGET.attribute) * len(RATIOS)
+    assert table[["removed", "removed_low", "removed_high"]].isna().all(axis=None)
+
+
+def test_quality_is_the_mean_over_images_of_each_network_on_each_input():
+    table = measured(0.03)
+    quality = quality_table(table, "faig").set_index(["network", "input"])["psnr"]
+    assert len(quality) == (2 + len(TARGET.attribute)) * len(TARGET.degradations)
+    assert quality["baseline", "blur"] == 26.0  # images 0, 1 and 2 at 25 dB and their number
+    assert quality["target", "blur"] == 30.0
+    assert quality["blur filters masked", "blur"] == pytest.approx(26 + 4 * (1 - 0.03 * 8))
+    assert (quality.xs("clean", level="input") == 26.0).all()
+
+
+def test_stacked_tables_keep_their_rows_and_lack_what_they_lacked():
+    parts = {"b": pd.DataFrame({"x": [1, 2]}), "a": pd.DataFrame({"x": [3], "y": [4.0]})}
+    table = stacked(parts, "name")
+    assert table.columns.to_list() == ["name", "x", "y"]
+    for name, part in parts.items():
+        rows = table[table["name"] == name].dropna(axis="columns").drop(columns="name")
+        assert rows.to_dict("list") == part.to_dict("list")
 
 
 def test_the_worst_degradation_says_how_well_the_integrals_close():

@@ -25,6 +25,7 @@ from faig.networks.models import NetworkParams, NetworkSpec, build_network
 from faig.networks.training import (
     CHECKPOINT,
     TrainingParams,
+    Watch,
     fit,
     learning_rate,
     load_checkpoint,
@@ -84,9 +85,10 @@ def run(
     params: TrainingParams | None = None,
     sampler: PatchSampler | None = None,
     validate: Callable[[nn.Module], float] = no_validation,
+    watch: Watch | None = None,
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
     network = build_network(SPEC, seed=1)
-    return train(network, sampler or sampler_of(), params or params_of(), CPU, validate, folder, "test")
+    return train(network, sampler or sampler_of(), params or params_of(), CPU, validate, folder, "test", watch=watch)
 
 
 def first_weight(network: nn.Module) -> float:
@@ -226,6 +228,18 @@ def test_a_resumed_run_repeats_nothing_before_its_checkpoint(tmp_path: Path):
     sampler.batch = lambda number: drawn.append(number) or original(number)
     run(tmp_path / "run", sampler=sampler)
     assert drawn == [8, 9]
+
+
+def test_who_watches_is_told_of_the_whole_curve_at_each_point_and_a_resumed_run_goes_on_from_its_checkpoint(
+    tmp_path: Path,
+):
+    told: list[list[Any]] = []
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", validate=interrupt_at(4), watch=lambda curve: told.append(list(curve)))
+    assert [len(curve) for curve in told] == [0, 1, 2, 3]
+    told.clear()
+    _, curve = run(tmp_path / "run", validate=first_weight, watch=lambda curve: told.append(list(curve)))
+    assert told == [curve[:length] for length in range(2, 6)]
 
 
 def test_a_state_is_loaded_as_it_was_saved(tmp_path: Path):

@@ -145,7 +145,7 @@ def train(
         raise InputError(
             f"the processes found different checkpoints in {checkpoint}: it must be a folder that all share"
         )
-    tell = watch if watch and group.is_writer else len
+    tell: Watch = watch if watch and group.is_writer else lambda _: None
     tell(state.curve)
     shown = None if group.is_writer else StringIO()
     with Progress(params.iterations, description, initial=state.iteration, stream=shown) as progress:
