@@ -6,21 +6,27 @@ import re
 import shutil
 import sys
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from browser import browser, watched_page
 from click.testing import CliRunner
-from conftest import ROOT
+from conftest import CPU, ROOT, TINY
 from dvc_render.vega_templates import TEMPLATES
 from playwright.sync_api import Browser
 from project import IDENTITY, Project, commit
 
-from faig.base.params import read_params
+from faig.base.params import load_params, read_params
+from faig.base.processes import ALONE
+from faig.data.pairs import Pair
+from faig.networks.models import build_network
+from faig.networks.training import TrainingParams
 from stages.shared import fitting
-from stages.shared.fitting import LIVE, show_live
+from stages.shared.fitting import LIVE, fit_or_load, show_live
 from tools import plots_page
 from tools.preset import apply_preset, preset_names, read_preset
 
@@ -154,6 +160,24 @@ def test_a_live_curve_is_the_curve_so_far_and_no_point_is_there_twice(live: Path
         expected = pd.DataFrame(told).assign(network="blind")
         pd.testing.assert_frame_equal(pd.read_csv(live), expected, check_like=True, check_dtype=False, rtol=1e-5)
     assert list(live.parent.iterdir()) == [live]
+
+
+def test_a_stage_s_live_curve_is_the_curve_that_it_returns(live: Path, monkeypatch: pytest.MonkeyPatch):
+    """And it goes once all is well, with the checkpoint."""
+    shutil.copy(ROOT / "params.yaml", ".")
+    Path("published/none").mkdir(parents=True)
+    gone: list[Path | None] = []
+    monkeypatch.setattr(fitting, "delete_afterwards", gone.append)
+    values = load_params("finetune", TrainingParams)
+    params = replace(values, iterations=7, batch_size=2, patch_size=16, log_every=2, checkpoint_every=4)
+    pair = Pair("a", "clean", np.zeros((32, 32, 3), np.uint8), np.zeros((16, 16, 3), np.uint8))
+    pairs, start = ([pair], [pair]), lambda *_: (build_network(TINY, seed=1), TINY)
+    _, _, curve = fit_or_load("blind", ("finetune", "blind"), start, pairs, {"clean": 1.0}, params, CPU, ALONE)
+    assert curve["iteration"].to_list() == [2, 4, 6, 7]
+    shown = pd.read_csv(live)
+    assert set(shown.pop("network")) == {"blind"}
+    pd.testing.assert_frame_equal(shown, curve, check_dtype=False, rtol=1e-5)
+    assert gone[1] == live.parent
 
 
 def test_nothing_of_an_earlier_run_is_left_once_another_starts(live: Path):

@@ -213,7 +213,8 @@ def test_git_holds_metrics_and_plots_and_no_data(story: Project):
     assert data == {"data/README.md"}
 
 
-def test_a_finished_run_leaves_no_checkpoint_and_no_half_written_file(story: Project):
+def test_a_finished_run_leaves_no_checkpoint_no_live_curve_and_no_half_written_file(story: Project):
+    assert [path.name for path in (story.folder / "live").rglob("*")] == [".gitignore"]
     assert [path for path in (story.folder / ".ckpt").rglob("*") if path.is_file()] == []
     assert [path for path in story.kept["the ratio before"] if path.endswith(".part")] == []
 
