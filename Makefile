@@ -53,10 +53,8 @@ docs: setup
 preset: setup
 	@$(IN_VENV) python -m tools.preset $(NAME)
 
-.dvc/plots_page.html: tools/plots_page.py $(STATE)
+plots: setup
 	@$(IN_VENV) python -m tools.plots_page
-
-plots: setup .dvc/plots_page.html
 	@$(IN_VENV) dvc plots $(if $(filter command line,$(origin REV)),diff $(REV),show)
 
 clean-stale: setup

@@ -38,7 +38,8 @@ img { height: auto; max-width: 75rem; }
 
 def page() -> str:
     """The template: what DVC fills in stands in braces."""
-    return PAGE.replace("SCRIPT", vl_convert.javascript_bundle(vl_version=VEGA_LITE))
+    bundle = vl_convert.javascript_bundle(vl_version=VEGA_LITE)  # pyright: ignore[reportCallIssue] # has a default
+    return PAGE.replace("SCRIPT", bundle)
 
 
 @click.command()
@@ -50,7 +51,8 @@ def main() -> None:
         partial.write_text(page(), encoding="utf-8")
     if "html_template" not in repo.config["plots"]:
         with repo.config.edit("local") as local:
-            local["plots"]["html_template"] = TEMPLATE  # relative to .dvc
+            plots: dict[str, str] = local["plots"]  # pyright: ignore[reportIndexIssue]
+            plots["html_template"] = TEMPLATE  # relative to .dvc
 
 
 if __name__ == "__main__":

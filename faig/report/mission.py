@@ -65,12 +65,12 @@ def quality_table(table: pd.DataFrame, method: str) -> pd.DataFrame:
     """
     masked = dict.fromkeys(table.loc[table["method"] == method, "degradation"])
     keys = {"baseline": BASELINE, "target": TARGET} | {f"{name} filters masked": Key(method, name) for name in masked}
+    means = pd.DataFrame(table.groupby(["method", "degradation", "input"])["psnr"].mean()).reset_index()
     rows = {
-        name: table[(table["method"] == key.method) & (table["degradation"] == key.degradation)]
+        name: pd.DataFrame(means[(means["method"] == key.method) & (means["degradation"] == key.degradation)])
         for name, key in keys.items()
     }
-    means = {name: part.groupby("input", sort=False)["psnr"].mean().reset_index() for name, part in rows.items()}
-    return stacked(means, "network")
+    return pd.DataFrame(stacked(rows, "network"), columns=["network", "input", "psnr"])
 
 
 def stacked(tables: Mapping[str, pd.DataFrame], column: str) -> pd.DataFrame:
