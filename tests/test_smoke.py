@@ -24,7 +24,7 @@ from faig.report.numbers import to_results
 pytestmark = pytest.mark.slow
 TARGETS = {"blind": ["blur", "noise"], "only_blur": ["blur"], "only_noise": ["noise"]}
 """By target, the attributed degradations."""
-REPORTS = {"report", "argument/dvc.yaml:claims"}
+REPORTS = {"summarize", "argument/dvc.yaml:claims"}
 """Run no network; DVC keeps no run-cache of them, since their numbers lie in git."""
 
 
