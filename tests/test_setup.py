@@ -18,7 +18,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LINES = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
 PINS = {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in LINES)}
 RUNTIME = [Requirement(line) for line in PROJECT["dependencies"]]
-DEVELOPMENT = [Requirement(line) for line in PROJECT["optional-dependencies"]["dev"]]
+EXTRAS = {name: [Requirement(line) for line in lines] for name, lines in PROJECT["optional-dependencies"].items()}
+[INCLUDED] = (needed for needed in EXTRAS["dev"] if needed.name == PROJECT["name"])  # this project's other extras
+DEVELOPMENT = [needed for name in ("dev", *INCLUDED.extras) for needed in EXTRAS[name] if needed is not INCLUDED]
 PACKAGE_OF_IMPORT = {
     "cv2": "opencv-python",
     "PIL": "pillow",
