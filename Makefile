@@ -38,6 +38,7 @@ repro argument: setup $(if $(filter command line,$(origin NAME)),preset)
 	@git rev-parse --is-inside-work-tree >/dev/null || { echo "This folder is not a git repository (a downloaded archive?)," \
 		"and DVC needs one. Clone the project, or run here: git init && git add -A && git commit -m start" >&2; exit 1; }
 	@$(IN_VENV) dvc repro $(if $(filter argument,$@),-P)
+	@echo "The report: $(CURDIR)/report/$(if $(filter argument,$@),argument,index).html"
 
 test test-fast: setup
 	$(IN_VENV) ruff check .

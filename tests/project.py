@@ -52,7 +52,7 @@ class Project:
 
     def results(self) -> dict[str, bytes]:
         """Content of all results by path."""
-        paths = [path for name in ("data", "metrics", "plots") for path in (self.folder / name).rglob("*")]
+        paths = [path for name in ("data", "metrics", "plots", "report") for path in (self.folder / name).rglob("*")]
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths if path.is_file()}
 
     def edit_params(self, old: str, new: str) -> None:

@@ -99,13 +99,33 @@ def keys_read(stage: str) -> set[str]:
 def test_a_stage_depends_on_the_list_of_what_its_script_imports(stage: str):
     """And so on the list of no other script, and on no module directly."""
     listed = [path for path in paths_of(stage, "deps") if path.endswith(".py") or path.startswith("data/imports")]
-    assert listed == [f"data/imports/{stage}.txt"]
+    assert listed == [f"data/imports/{script_of(stage).stem}.txt"]
 
 
 def test_every_script_is_a_stage_of_its_name():
+    """The argument's page is the mission's with more on it."""
     scripts = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
-    assert scripts == set(STAGES)
-    assert all(script_of(stage).stem == stage for stage in STAGES)
+    assert scripts == set(STAGES) - {"report_argument"}
+    assert {stage: script_of(stage).stem for stage in STAGES if script_of(stage).stem != stage} == {
+        "report_argument": "report"
+    }
+
+
+def test_the_argument_s_page_is_the_mission_s_with_more_on_it():
+    mission, argument = dict(options_of("report")), dict(options_of("report_argument"))
+    assert argument.keys() - mission.keys() == {"--argument", "--measured"}
+    assert {key: value for key, value in argument.items() if key in mission and key != "--output"} == {
+        key: value for key, value in mission.items() if key != "--output"
+    }
+    assert params_of("report") == params_of("report_argument")
+
+
+@pytest.mark.parametrize("stage", ["report", "report_argument"])
+def test_a_page_depends_on_all_that_it_reads(stage: str):
+    deps = set(paths_of(stage, "deps"))
+    inputs = {value for name, value in options_of(stage) if name != "--output"}
+    assert all(path in deps or any(dep.startswith(f"{path}/") for dep in deps) for path in inputs)
+    assert "faig/page/templates" in deps
 
 
 def test_the_mission_needs_nothing_of_the_argument_and_both_run_in_the_project_s_folder():
@@ -181,8 +201,18 @@ def test_the_folder_data_says_what_will_be_in_it():
 def test_a_command_has_the_options_of_its_script(stage: str):
     command = importlib.import_module(f"stages.{script_of(stage).stem}").main
     assert isinstance(command, click.Command)
-    known = {option for parameter in command.params for option in parameter.opts}
-    assert {name for name, _ in options_of(stage)} == known
+    given = {name for name, _ in options_of(stage)}
+    assert given <= {option for parameter in command.params for option in parameter.opts}
+    assert given >= {option for parameter in command.params if parameter.required for option in parameter.opts}
+
+
+def test_only_a_page_may_do_without_some_of_its_inputs():
+    commands = {stage: importlib.import_module(f"stages.{script_of(stage).stem}").main for stage in STAGES}
+    optional = {stage for stage, command in commands.items() if not all(each.required for each in command.params)}
+    assert optional == {"report", "report_argument"}
+    assert {name for name, _ in options_of("report_argument")} == {
+        option for parameter in commands["report"].params for option in parameter.opts
+    }
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -233,7 +263,7 @@ def test_importing_a_package_changes_no_result():
 def test_sizes_stay_readable():
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
     assert [str(path) for path, length in lengths.items() if length > 400] == []
-    scripts = [ROOT / "stages" / f"{stage}.py" for stage in STAGES]
+    scripts = [script_of(stage) for stage in STAGES]
     assert [str(path) for path in scripts if lengths[path] > 70] == []
 
 
@@ -245,7 +275,7 @@ def test_preparing_images_needs_no_torch():
 
 def test_reporting_needs_no_torch():
     """And no network, no scores: numbers are made of tables alone."""
-    code = f"import sys, {', '.join(f'stages.{stage}' for stage in REPORTING)}\n"
+    code = f"import sys, {', '.join(f'stages.{stage}' for stage in [*REPORTING, 'report'])}\n"
     code += "sys.exit('torch' in sys.modules or any(name.startswith('faig.networks') for name in sys.modules))"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 

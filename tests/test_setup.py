@@ -27,6 +27,7 @@ PACKAGE_OF_IMPORT = {
     "ruamel": "ruamel-yaml",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
+    "vl_convert": "vl-convert-python",
 }
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

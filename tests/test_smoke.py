@@ -206,6 +206,13 @@ def test_every_picture_and_curve_is_there(story: Project):
     assert all(content.startswith(b"\x89PNG") and len(content) > 5000 for content in pictures)
 
 
+def test_each_pipeline_ends_with_a_page(story: Project):
+    pages = {name: story.kept["first"][f"report/{name}.html"].decode() for name in ("index", "argument")}
+    assert all(len(page) < 5e6 and page.startswith("<!doctype html>") for page in pages.values())
+    assert ["PSNR over lambda" in page for page in pages.values()] == [False, True]
+    assert "make argument" in pages["index"]
+
+
 def test_git_holds_metrics_and_plots_and_no_data(story: Project):
     tracked = set(story.run("git", "ls-files").splitlines())
     assert {"dvc.lock", "argument/dvc.lock", "metrics/mission.parquet", "plots/masks/blind.png"} <= tracked

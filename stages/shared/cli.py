@@ -52,6 +52,11 @@ def path_option(name: str, description: str) -> Callable[[Callable[P, None]], Ca
     return click.option(f"--{name}", type=PATH, required=True, help=description)
 
 
+def optional_path(name: str, description: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """An option that takes a path and may be left out: the argument is then None."""
+    return click.option(f"--{name}", type=PATH, help=description)
+
+
 INPUTS = {
     "hr": "HR images, by split",
     "lr": "LR images, by degradation and split",
