@@ -143,7 +143,7 @@ def compared(case: Case, methods: Sequence[str], tested: Mapping[str, Sequence[B
         "filters": case.model.index.num_filters,
         "ratio": ratio,
         "images": sum(len(batch.names) for batch in tested[CLEAN]),
-        "gain": {name: round(values["gain"], 2) for name, values in gains(table).items()},
+        "gain": {name: round(values["gain"], 2) for name, values in gains(table, BOOTSTRAP, 0).items()},
         "methods": {method: {"seconds": taken[method], **removed[method]} for method in methods},
         "notes": case.notes,
     }

@@ -111,11 +111,11 @@ def judged(params: Json, train: list[Pair], test: list[Pair]) -> Json:
     found = {Key("faig", name): discovered(discriminate(means, name, contrast), RATIO) for name in means}
     inputs = {name: batches(test, name) for name in sorted(params["degradations"])}
     table = measure(model, inputs, found)
-    bootstrap = BootstrapParams(**params["bootstrap"])
-    masked = effects(table, target["attribute"], params["min_gain"], bootstrap, derive_seed(seed, "bootstrap"))["faig"]
+    drawn = BootstrapParams(**params["bootstrap"]), derive_seed(seed, "bootstrap")
+    masked = effects(table, target["attribute"], params["min_gain"], *drawn)["faig"]
     keys = [f"{name}{end}" for name in ("removed", "collateral") for end in ("", "_low", "_high")]
     shares = {name: {key: round(values[key], 3) for key in keys if key in values} for name, values in masked.items()}
-    return {"gain": {name: round(values["gain"], 2) for name, values in gains(table).items()}, "masked": shares}
+    return {"gain": {name: round(values["gain"], 2) for name, values in gains(table, *drawn).items()}, "masked": shares}
 
 
 @click.command()

@@ -154,7 +154,7 @@ def transferred(
         chosen = {Key(method, name): sets[method][name] for method in ("learned", "FAIG")}
         table = measure(model, inputs, chosen)
         lost = effects(table, list(inputs), MIN_GAIN, BOOTSTRAP, 0)
-        gained = gains(table)
+        gained = gains(table, BOOTSTRAP, 0)
         result[name] = {
             kind: {
                 "gain": round(gained[kind]["gain"], 2),
@@ -202,7 +202,7 @@ def studied(name: str, params: Json, model: PathModel, training: Path, test: Pat
         "filters": count,
         "ratio": ratio,
         "images": len(images),
-        "gain": {of: round(values["gain"], 2) for of, values in gains(table).items()},
+        "gain": {of: round(values["gain"], 2) for of, values in gains(table, BOOTSTRAP, 0).items()},
         "seconds": seconds,
         "removed": removed,
         "agreement": {
