@@ -56,7 +56,13 @@ def _clause(numbers: Numbers, run: Run, name: str) -> list[object]:
         lost = numbers(f"{place}/lost_db/{name}", "dB")
         if lost is None or gain is None:
             return [f"{own} was not measured"]
-        return [f"{own} costs ", lost, f" on {own}, where the network gained only ", gain, ": too little to share"]
+        return [
+            f"{own} costs ",
+            lost,
+            f" on {own}, where the network gained only ",
+            gain,
+            ", too little to take a share of",
+        ]
     clause: list[object] = [f"{own} takes away ", removed, f" of what the network gained on {own}"]
     others = [other for other in run.attributed if other != name]
     shared = [other for other in others if numbers(f"{place}/lost_share/{other}")]

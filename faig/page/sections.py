@@ -47,7 +47,7 @@ def quality(numbers: Numbers, run: Run) -> dict[str, Any]:
         }
         for name in inputs
     ]
-    parts = [["it gains ", row["gain"], f" on {row['input']}"] for row in rows]
+    parts = [["On average over the test images, the target gains ", row["gain"], f" on {row['input']}"] for row in rows]
     parts = [[part[0] if not place else "", *part[1:]] for place, part in enumerate(parts)]
     return {
         "rows": rows,
