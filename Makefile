@@ -6,13 +6,14 @@ STATE := .venv/.setup-state
 # The `python` in dvc.yaml's commands comes from PATH.
 IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup repro argument test test-fast docs preset plots clean clean-stale
+.PHONY: help setup repro argument demo test test-fast docs preset plots clean clean-stale
 .PRECIOUS: $(STATE)
 
 help:
 	@echo "make repro               run the mission's pipeline: what is out of date, nothing else"
 	@echo "make repro NAME=waifu2x  the same with a preset of presets/; git restore params.yaml goes back"
 	@echo "make argument            run it and the rest of the argument"
+	@echo "make demo                a live page: a photograph, a dial for each ability; see docs/demo.md for your own networks"
 	@echo "make test                ruff, pyright, lint-imports and pytest: some minutes"
 	@echo "make test-fast           the same without the tests marked slow: a minute"
 	@echo "make docs                build the documentation as a site: docs/_build/html/index.html"
@@ -39,6 +40,12 @@ repro argument: setup $(if $(filter command line,$(origin NAME)),preset)
 		"and DVC needs one. Clone the project, or run here: git init && git add -A && git commit -m start" >&2; exit 1; }
 	@$(IN_VENV) dvc repro $(if $(filter argument,$@),-P)
 	@echo "The report: $(CURDIR)/report/$(if $(filter argument,$@),argument,index).html"
+
+# make demo BASELINE=a.pth TARGET=b.pth [NETWORK=network.py:make_network] [PRESET=waifu2x] [ARGS="--port 8000 --open"]
+typed = $(if $(filter command line,$(origin $(1))),--$(2) "$($(1))")
+demo: setup
+	@$(IN_VENV) python -m tools.demo $(call typed,BASELINE,baseline) $(call typed,TARGET,target) \
+		$(call typed,NETWORK,network) $(call typed,PRESET,preset) $(ARGS)
 
 test test-fast: setup
 	$(IN_VENV) ruff check .

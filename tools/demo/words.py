@@ -1,0 +1,69 @@
+"""The page's HTML: numbers, probabilities and messages; all that others named is escaped."""
+
+from collections.abc import Mapping
+from html import escape
+
+ROWS = {
+    "input": "input, upscaled (bicubic)",
+    "baseline": "restored by the baseline",
+    "target": "restored by the target",
+    "now": "as the dials stand",
+}
+METHOD_NAMES = {
+    "faig": "FAIG: which filters changed the error",
+    "learned": "learned masks: which ones take the ability away and nothing else",
+    "second_order": "second order: what masking each alone would do",
+    "ig": "integrated input gradients",
+    "taylor": "Taylor: one gradient at the target",
+    "weight_change": "weight change",
+    "weight_change_undivided": "weight change, undivided",
+    "random": "random, to compare with",
+}
+
+
+def message(text: str) -> str:
+    """A message to the reader, '' for none."""
+    return f'<p role="status">{escape(text)}</p>' if text else ""
+
+
+def numbers(psnr: Mapping[str, float], seconds: float, is_whole: bool) -> str:
+    """PSNR by picture."""
+    if not is_whole:
+        return '<p class="quiet">The middle comes first; the rest is on its way.</p>'
+    took = f" The network took {seconds:.2f} s." if seconds else ""
+    if not psnr:
+        return f'<p class="quiet">The original is not known, so there is no PSNR.{took}</p>'
+    cells = {name: f"{psnr[name]:.2f} dB" if name in psnr else "…" for name in ROWS}
+    rows = "".join(
+        f'<tr class="{name}"><th scope="row">{title}</th><td>{cells[name]}</td></tr>' for name, title in ROWS.items()
+    )
+    return (
+        f'<table class="numbers"><caption class="quiet">PSNR: how close each picture is to the original. More is '
+        f"better.{took}</caption>{rows}</table>"
+    )
+
+
+def chances(probabilities: Mapping[str, float]) -> str:
+    """The probability of each class."""
+    if not probabilities:
+        return ""
+    best = max(probabilities, key=lambda name: probabilities[name])
+    rows = "".join(
+        f"<span>{escape(name)}</span>"
+        f'<span class="bar" aria-hidden="true"><i style="width:{100 * value:.1f}%"></i></span>'
+        f'<span class="share">{100 * value:.0f} %</span>'
+        for name, value in probabilities.items()
+    )
+    return (
+        f'<p>The network takes this input for <strong>{escape(best)}</strong>.</p><div class="chances">{rows}</div>'
+        '<p class="quiet">Told from how its output changes where the discovered filters are masked; no original is '
+        "needed.</p>"
+    )
+
+
+def network_words(num_layers: int, num_filters: int, scale: int, where: str) -> str:
+    """A sentence on the network that is open."""
+    return (
+        f"{num_layers} layers, {num_filters:,} filters; the output is {scale} times as large as the input on each "
+        f"side. {escape(where)}"
+    )
