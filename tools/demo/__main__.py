@@ -38,7 +38,8 @@ def serve(pairs: dict, host: str, port: int | None, in_browser: bool, threads: i
 
     from faig.base.compute import ComputeParams, resolve
     from faig.base.errors import InputError
-    from tools.demo.app import Page, build
+    from tools.demo.app import build
+    from tools.demo.handlers import Page
     from tools.demo.restoring import Studio, cache_folder
     from tools.demo.uploads import MAX_BYTES, offered_files
 

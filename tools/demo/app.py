@@ -1,340 +1,147 @@
-"""The page itself: what is on it, and what happens where something on it is changed."""
+"""The page: what is on it, and which handler is called where something on it is changed."""
 
-import math
-import threading
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-import cv2
 import gradio as gr
-import numpy as np
 
-from faig.base.errors import InputError
-from faig.base.progress import format_duration
-from tools.demo.drawing import draw
-from tools.demo.pairs import MAX_DIALS
-from tools.demo.restoring import LEFT, LIMITS, MAX_LAMBDA, NO_JPEG, Opened, Studio, Wish, place_of
-from tools.demo.sharing import Newest, Recent
-from tools.demo.uploads import Photograph, read_offered, read_upload
-from tools.demo.words import METHOD_NAMES, chances, message, network_words, numbers
+from tools.demo.handlers import AS_IT_IS, DEGRADE, START, Page
+from tools.demo.restoring import LEFT, LIMITS, MAX_LAMBDA
 
-UPLOAD = "upload"
-DEGRADE, AS_IT_IS = "degrade it, then restore", "it is the input, as it is"
-START = {"blur": 2.0, "noise": 0.1, "jpeg": NO_JPEG}
-THUMBNAIL = 320
-"""Pixels of the longer side of the picture in which the tile's place is shown."""
 INTRODUCTION = """# What do which filters do?
-A network was trained to upscale (the *baseline*) and then to remove blur and noise as well (the *target*). Few of its
-filters do most of that. Each dial below moves the filters of one ability from the baseline's weights (0) to the
-target's (1), and beyond (1.5)."""
-
-
-class Page:
-    """The page's handlers.
-
-    Args:
-        studio: what computes.
-        files: the photographs that are offered, by name.
-    """
-
-    def __init__(self, studio: Studio, files: Mapping[str, Path]) -> None:
-        self.studio, self.files = studio, files
-        self.newest = Newest()
-        self.photographs = Recent[Photograph](8)
-        self.searching = threading.Lock()
-
-    def photograph(self, name: object, upload: Photograph | None) -> Photograph:
-        """The chosen photograph.
-
-        Raises:
-            InputError: there is none of that name.
-        """
-        if name == UPLOAD:
-            if upload is None:
-                raise InputError("there is no upload of yours any more: choose the file again")
-            return upload
-        if not isinstance(name, str) or name not in self.files:
-            raise InputError(f"there is no photograph named {str(name)[:80]!r}")
-        return self.photographs.get(name, lambda: read_offered(name, self.files[name]))
-
-    def wish(self, *values: Any) -> Wish:
-        """What the controls ask for, in their order."""
-        pair, left, top, use, blur, noise, jpeg, method, ratio, shown, *dials = values
-        if not isinstance(ratio, int | float) or not math.isfinite(ratio):
-            raise InputError("the share of filters must be a number")
-        opened = self.studio.open(pair)
-        return Wish(
-            pair=pair,
-            left=left,
-            top=top,
-            as_it_is=use == AS_IT_IS,
-            blur=blur,
-            noise=noise,
-            jpeg=jpeg,
-            method=method,
-            ratio=ratio / 100,
-            shown=shown,
-            dials=tuple(dials[: len(opened.pair.abilities)]),
-        )
-
-    def turn(self, request: gr.Request, upload: Photograph | None, name: str, *values: Any) -> Iterator[tuple]:
-        """Restore as the controls stand: pictures, numbers, drawing, thumbnail and a message."""
-        is_newest = self.newest.begin(request.session_hash or "")
-        try:
-            photograph, wish = self.photograph(name, upload), self.wish(*values)
-            opened = self.studio.open(wish.pair)
-            drawing, before = drawing_of(self.studio, opened, wish), None
-            for answer in self.studio.answer(photograph, wish):
-                shown = before is not None and before.right is answer.right
-                pictures = gr.skip() if shown else (answer.left, answer.right)
-                before = answer
-                small = thumbnail(photograph, wish, opened.pair.scale)
-                yield pictures, numbers(answer.psnr, answer.seconds, answer.is_whole), drawing, small, ""
-                if not is_newest():
-                    return
-        except InputError as error:
-            yield gr.skip(), gr.skip(), gr.skip(), gr.skip(), message(str(error))
-
-    def tell(self, request: gr.Request, upload: Photograph | None, name: str, *values: Any) -> Any:
-        """What the predictor takes the input for."""
-        is_newest = self.newest.watch(request.session_hash or "")
-        with suppress(InputError):
-            found = self.studio.tell(self.photograph(name, upload), self.wish(*values), is_newest)
-            if is_newest():
-                return chances(found)
-        return gr.skip()
-
-    def choose(self, pair: str) -> list[Any]:
-        """Another pair of networks was chosen: its methods, ratio, dials, description and search."""
-        try:
-            opened = self.studio.open(pair)
-        except InputError as error:
-            return [gr.skip()] * (4 + MAX_DIALS) + [message(str(error))]
-        return [*self.controls(opened), gr.skip()]
-
-    def controls(self, opened: Opened) -> list[Any]:
-        """Updates of method, ratio, description, search button and dials."""
-        methods, model = opened.rankings.methods, opened.model
-        method = opened.pair.method if opened.pair.method in methods else next(iter(methods), None)
-        missing = not {"learned", "second_order"} <= set(methods)
-        where = "" if methods else "Its filters have not been found yet: press the button below."
-        words = network_words(len(model.index.layers), model.index.num_filters, opened.pair.scale, where)
-        dials = [
-            gr.update(label=f"{ability}: lambda", value=1.0, visible=bool(methods))
-            for ability in opened.pair.abilities[:MAX_DIALS]
-        ]
-        dials += [gr.update(value=1.0, visible=False)] * (MAX_DIALS - len(dials))
-        return [
-            gr.update(choices=[(METHOD_NAMES.get(name, name), name) for name in methods], value=method),
-            gr.update(value=100 * opened.pair.ratio),
-            words,
-            gr.update(visible=missing),
-            *dials,
-        ]
-
-    def place(self, event: gr.SelectData, upload: Photograph | None, name: str, pair: str, use: str) -> tuple[Any, Any]:
-        """The place of the tile whose middle was clicked in the thumbnail, as shares of the room that there is."""
-        try:
-            photograph, scale = self.photograph(name, upload), self.studio.open(pair).pair.scale
-            x, y = (float(value) for value in event.index)
-        except (InputError, TypeError, ValueError):
-            return gr.skip(), gr.skip()
-        height, width = photograph.pixels.shape[:2]
-        factor = max(height, width) / THUMBNAIL
-        _, _, high, wide = place_of((height, width), Wish(pair=pair, as_it_is=use == AS_IT_IS), scale)
-        shares = [
-            (factor * at - side / 2) / (extent - side) if extent > side else 0.5
-            for at, side, extent in ((x, wide, width), (y, high, height))
-        ]
-        left, top = (round(min(max(value, 0.0), 1.0), 2) for value in shares)
-        return left, top
-
-    def receive(self, path: str | None) -> tuple[Any, Any, Any]:
-        """A file was uploaded: the photograph, the choices of photographs, and a message; the file is deleted."""
-        if path is None:
-            return gr.skip(), gr.skip(), ""
-        try:
-            photograph, word = read_upload(Path(path), Path(path).name)
-        except InputError as error:
-            return gr.skip(), gr.skip(), message(str(error))
-        finally:
-            Path(path).unlink(missing_ok=True)
-        choices = [(f"yours: {photograph.name}", UPLOAD), *((each, each) for each in self.files)]
-        return photograph, gr.update(choices=choices, value=UPLOAD), message(word)
-
-    def search(self, pair: str) -> Iterator[Any]:
-        """Find the filters of a pair by all methods; a message on how far it is, every second."""
-        try:
-            opened = self.studio.open(pair)
-            expected = opened.search.forecast()
-        except InputError as error:
-            yield message(str(error))
-            return
-        yield message(f"Finding the filters takes {expected}. The dials can be turned meanwhile.")
-        steps, total, start = [0], opened.search.num_steps, time.monotonic()
-        failure: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                with self.searching:
-                    if not opened.search.path.is_file():
-                        opened.search.run(lambda count: steps.__setitem__(0, steps[0] + count))
-                    opened.read()
-            except Exception as error:
-                failure.append(error)
-
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        while thread.is_alive():
-            thread.join(1.0)
-            passed = format_duration(time.monotonic() - start)
-            yield message(f"Finding the filters: step {steps[0]} of {total}, {passed} of {expected}.")
-        if failure and not isinstance(failure[0], InputError):
-            raise failure[0]
-        yield message(f"The filters could not be found: {failure[0]}" if failure else "The filters were found.")
-
-
-def drawing_of(studio: Studio, opened: Opened, wish: Wish) -> str:
-    """The drawing of the network with the discovered filters."""
-    if not opened.rankings.methods:
-        return ""
-    found = opened.rankings.discovered(wish.method, wish.ratio)
-    found = {ability: found[ability] for ability in opened.pair.abilities if ability in found}
-    return f'<div class="scroll" tabindex="0">{draw(opened.model.index, found, wish.dials)}</div>'
-
-
-def thumbnail(photograph: Photograph, wish: Wish, scale: int) -> np.ndarray:
-    """The whole photograph, small, with a frame around the tile: uint8 (h, w, 3)."""
-    height, width = photograph.pixels.shape[:2]
-    factor = THUMBNAIL / max(height, width)
-    small = cv2.resize(
-        photograph.pixels, (round(width * factor), round(height * factor)), interpolation=cv2.INTER_AREA
-    ).copy()
-    top, left, high, wide = (factor * value for value in place_of((height, width), wish, scale))
-    corners = (round(left), round(top)), (round(left + wide) - 1, round(top + high) - 1)
-    cv2.rectangle(small, *corners, (255, 255, 255), 3)
-    cv2.rectangle(small, *corners, (0, 0, 0), 1)
-    return small
+A network learned to upscale (the *baseline*), and was then trained further to remove blur and noise as well (the
+*target*). Each dial moves the few filters that were found to be responsible for one ability: at 0 they have the
+baseline's weights, at 1 the target's, and at 1.5 they go beyond. All other filters stay the target's."""
+DIALS = "**Dials**: lambda of the filters of each ability. 0: as in the baseline, 1: as in the target."
+DEGRADATION = "**Degradation**: blur, then downsampling, then noise, then JPEG."
+SLIDERS = (
+    ("blur", "Blur: sigma in pixels", 0.1, LIMITS["blur"], START["blur"]),
+    ("noise", "Noise: sigma (white is 1)", 0.01, LIMITS["noise"], START["noise"]),
+    ("jpeg", "JPEG: quality (100: none)", 1, LIMITS["jpeg"], START["jpeg"]),
+)
+SHARE = "Share of all filters that each dial moves, in %"
+PLACES = (("left", "Tile: left to right"), ("top", "Tile: top to bottom"))
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def build(page: Page, first: str) -> gr.Blocks:
     """The page, opened with the pair ``first``."""
-    studio = page.studio
-    opened = studio.open(first)
+    opened = page.studio.open(first)
     method, ratio, words, search_button, *dial_updates = page.controls(opened)
     with gr.Blocks(title="What do which filters do?", analytics_enabled=False, delete_cache=(600, 1800)) as blocks:
         gr.Markdown(INTRODUCTION, elem_id="title")
-        word, note = gr.HTML("", elem_id="word"), gr.HTML("", elem_id="note")
+        word, note = (gr.HTML("", elem_id=name, elem_classes="message", padding=False) for name in ("word", "note"))
         upload_state = gr.State(None, time_to_live=3600)
         with gr.Row():
             with gr.Column(scale=3, min_width=320):
                 pictures = gr.ImageSlider(
-                    label="Left of the divider: before. Right of it: as the dials stand.",
-                    format="bmp",
+                    label="Drag the divider",
+                    format="bmp",  # written fastest; it does not leave the machine
                     type="numpy",
                     interactive=False,
                     buttons=["fullscreen"],
-                    max_height=640,
+                    max_height=560,
                     elem_id="pictures",
                 )
                 shown = gr.Radio(
-                    [(text, key) for key, text in LEFT.items()], value="input", label="Left of the divider"
+                    [(text, key) for key, text in LEFT.items()],
+                    value="input",
+                    label="Left of the divider",
+                    info="To its right: restored as the dials stand.",
+                    elem_id="shown",
                 )
-                psnr = gr.HTML("", elem_id="psnr")
-                told = gr.HTML("", elem_id="told")
             with gr.Column(scale=2, min_width=320):
                 with gr.Group():
-                    dials = [
-                        gr.Slider(
-                            0,
-                            MAX_LAMBDA,
-                            value=1.0,
-                            step=0.05,
-                            label=update.get("label", f"dial {number}"),
-                            visible=update["visible"],
-                            info="0: the baseline's weights; 1: the target's",
-                            elem_id=f"dial-{number}",
-                        )
-                        for number, update in enumerate(dial_updates)
-                    ]
-                    reset = gr.Button("Put all back", elem_id="reset")
+                    gr.Markdown(DIALS, elem_classes="hint")
+                    with gr.Row():
+                        dials = [_dial(number, update) for number, update in enumerate(dial_updates)]
+                    reset = gr.Button("Put dials and sliders back", size="sm", elem_id="reset")
                 with gr.Group():
-                    blur = gr.Slider(
-                        *LIMITS["blur"],
-                        value=START["blur"],
-                        step=0.1,
-                        label="Blur",
-                        info="sigma in pixels of the original; applied first",
-                        elem_id="blur",
-                    )
-                    noise = gr.Slider(
-                        *LIMITS["noise"],
-                        value=START["noise"],
-                        step=0.01,
-                        label="Noise",
-                        info="sigma, as a share of white; added after downsampling",
-                        elem_id="noise",
-                    )
-                    jpeg = gr.Slider(
-                        *LIMITS["jpeg"],
-                        value=START["jpeg"],
-                        step=1,
-                        label="JPEG quality",
-                        info="100: no JPEG",
-                        elem_id="jpeg",
-                    )
-                with gr.Accordion("Photograph", open=True):
-                    name = gr.Dropdown(list(page.files), value=next(iter(page.files)), label="Photograph")
-                    upload = gr.UploadButton("Use a photograph of your own", elem_id="upload")
-                    use = gr.Radio([DEGRADE, AS_IT_IS], value=DEGRADE, label="What is done to it")
-                    small = gr.Image(
-                        label="Click where the tile is to lie",
-                        interactive=False,
-                        buttons=[],
-                        format="png",
-                        height=200,
-                        elem_id="place",
-                    )
-                    left = gr.Slider(0, 1, value=0.5, step=0.01, label="Tile: from left to right")
-                    top = gr.Slider(0, 1, value=0.5, step=0.01, label="Tile: from top to bottom")
+                    gr.Markdown(DEGRADATION, elem_classes="hint")
+                    with gr.Row():
+                        blur, noise, jpeg = (_slider(*each) for each in SLIDERS)
+                psnr = gr.HTML("", elem_id="psnr", padding=False)
+        with gr.Row():
+            with gr.Column(scale=3, min_width=320):
+                told, drawing = (gr.HTML("", elem_id=name, padding=False) for name in ("told", "drawing"))
                 with gr.Accordion("Networks and filters", open=True):
-                    pair = gr.Dropdown(
-                        [(each.title, key) for key, each in studio.pairs.items()], value=first, label="Networks"
-                    )
+                    offered = [(each.title, key) for key, each in page.studio.pairs.items()]
+                    pair = gr.Dropdown(offered, value=first, label="Networks", elem_id="pair")
                     description = gr.Markdown(words)
-                    methods = gr.Dropdown(method["choices"], value=method["value"], label="Filters found by")
-                    share = gr.Slider(
-                        0.1,
-                        10,
-                        value=ratio["value"],
-                        step=0.1,
-                        label="Share of the filters, in %",
-                        info="how many of all filters each dial moves, the best first",
-                        elem_id="ratio",
+                    methods = gr.Dropdown(
+                        method["choices"], value=method["value"], label="Filters found by", elem_id="method"
                     )
-                    search = gr.Button("Find its filters by all methods", visible=search_button["visible"])
-        drawing = gr.HTML("", elem_id="drawing")
-        given = [upload_state, name, pair, left, top, use, blur, noise, jpeg, methods, share, shown, *dials]
-        made = [pictures, psnr, drawing, small, word]
-        settings: dict[str, Any] = {"inputs": given, "api_visibility": "private", "show_progress": "hidden"}
-        turning = {**settings, "outputs": made, "trigger_mode": "always_last", "concurrency_limit": 4}
-        controls = [methods, share, description, search, *dials]
+                    share = _slider(
+                        "ratio", "Share of all filters that each dial moves, in %", 0.1, (0.1, 10), ratio["value"]
+                    )
+                    search = gr.Button(
+                        "Find its filters by all methods",
+                        size="sm",
+                        visible=search_button["visible"],
+                        elem_id="search",
+                    )
+            with gr.Column(scale=2, min_width=320), gr.Accordion("Photograph", open=True):
+                name = gr.Dropdown(list(page.files), value=next(iter(page.files)), label="Photograph", elem_id="name")
+                upload = gr.UploadButton("Use a photograph of your own", size="sm", elem_id="upload")
+                use = gr.Radio(
+                    [DEGRADE, AS_IT_IS],
+                    value=DEGRADE,
+                    label="What is done with it",
+                    info="As it is, it is the network's input, and no original is known.",
+                    elem_id="use",
+                )
+                small = gr.Image(
+                    label="Click where the tile is to lie",
+                    interactive=False,
+                    buttons=[],
+                    format="png",
+                    height=200,
+                    elem_id="place",
+                )
+                with gr.Row():
+                    left, top = (_slider(key, label, 0.01, (0, 1), 0.5) for key, label in PLACES)
+        material = [upload_state, name]
+        given = [*material, pair, left, top, use, blur, noise, jpeg, methods, share, shown, *dials]
+        turning = {"outputs": [pictures, psnr, drawing, word], "trigger_mode": "always_last", "concurrency_limit": 4}
+        telling = {"fn": page.tell, "inputs": given, "outputs": told, "concurrency_limit": 4, **PRIVATE}
 
-        def then_turn(event: Any) -> None:
-            event.then(page.turn, **turning).then(page.tell, **settings, outputs=told)
+        def turn(event: Any) -> None:
+            event(page.turn, given, **turning, **PRIVATE).then(**telling)
 
-        changed = [each.input for each in (name, left, top, use, blur, noise, jpeg, methods, share, shown, *dials)]
-        gr.on([*changed, blocks.load], page.turn, **turning).then(page.tell, **settings, outputs=told)
-        private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        chosen = {"fn": page.choose, "inputs": pair, "outputs": [*controls, note], **private}
-        then_turn(pair.input(**chosen))
-        then_turn(upload.upload(page.receive, upload, [upload_state, name, note], **private))
-        then_turn(small.select(page.place, [upload_state, name, pair, use], [left, top], **private))
-        then_turn(search.click(page.search, pair, note, concurrency_limit=2, **private).success(**chosen))
-        values = [START["blur"], START["noise"], START["jpeg"], *[1.0] * MAX_DIALS, 0.5, 0.5, DEGRADE, "input"]
-        resets = [blur, noise, jpeg, *dials, left, top, use, shown]
-        then_turn(reset.click(lambda: values, None, resets, **private))
+        changed = [name, left, top, use, blur, noise, jpeg, methods, share, shown, *dials]
+        gr.on([*(each.input for each in changed), blocks.load], page.turn, given, **turning, **PRIVATE).then(**telling)
+        places = [*material, pair, left, top, use]
+        gr.on(
+            [name.change, left.change, top.change, use.change, pair.change, upload_state.change, blocks.load],
+            page.show_place,
+            places,
+            small,
+            trigger_mode="always_last",
+            **PRIVATE,
+        )
+        controls = [methods, share, description, search, *dials, note]
+        turn(pair.input(page.choose, pair, controls, **PRIVATE).then)
+        turn(upload.upload(page.receive, upload, [*material, note], **PRIVATE).then)
+        turn(small.select(page.place, [*material, pair, use], [left, top], **PRIVATE).then)
+        searching = search.click(page.search, pair, note, concurrency_limit=2, **PRIVATE)
+        turn(searching.success(page.choose, pair, controls, **PRIVATE).then)
+        turn(reset.click(page.back, pair, [methods, share, blur, noise, jpeg, left, top, *dials], **PRIVATE).then)
     return blocks
+
+
+def _slider(name: str, label: str, step: float, limits: tuple[float, float], value: float) -> gr.Slider:
+    return gr.Slider(*limits, value=value, step=step, label=label, min_width=200, elem_id=name, buttons=[])
+
+
+def _dial(number: int, update: dict[str, Any]) -> gr.Slider:
+    """A dial; those that a pair has no ability for are hidden."""
+    return gr.Slider(
+        0,
+        MAX_LAMBDA,
+        value=1.0,
+        step=0.05,
+        label=update.get("label", f"dial {number}"),
+        visible=update["visible"],
+        min_width=200,
+        elem_id=f"dial-{number}",
+        buttons=[],
+    )

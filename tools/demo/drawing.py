@@ -13,7 +13,7 @@ import numpy as np
 from faig.attribution.filters import FilterIndex
 
 ROWS = 16
-WIDTH, HEIGHT = 960, 250  # of the drawing's own units
+WIDTH, HEIGHT = 720, 250  # of the drawing's own units
 TOP, BOTTOM = 62, 232  # of the cells
 LABELS = 30
 """Layers whose names all find room; of more, only some are named."""
@@ -28,7 +28,7 @@ def draw(index: FilterIndex, found: Mapping[str, np.ndarray], dials: Sequence[fl
         dials: lambda of each ability; a dial that is turned down dims its filters.
 
     Returns:
-        An ``svg`` element; names are escaped.
+        HTML with an ``svg`` element and its legend; names are escaped.
     """
     num_layers, num_kinds = len(index.layers), max(len(found), 1)
     pitch = WIDTH / num_layers
@@ -36,6 +36,7 @@ def draw(index: FilterIndex, found: Mapping[str, np.ndarray], dials: Sequence[fl
     cell = (pitch - gap) / num_kinds
     total = sum(len(filters) for filters in found.values())
     parts = [
+        '<div class="scroll" tabindex="0" role="group" aria-label="Drawing of the network">'
         f'<svg class="network" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(_summary(index, found))}">'
     ]
     for layer, name in enumerate(index.layers):
@@ -67,7 +68,7 @@ def draw(index: FilterIndex, found: Mapping[str, np.ndarray], dials: Sequence[fl
                 f'fill-opacity="{0.15 + 0.85 * min(share / 0.3, 1.0) ** 0.5:.2f}"/>'
             )
         parts.append("</g>")
-    return "".join([*parts, "</svg>", _legend(found, total)])
+    return "".join([*parts, "</svg></div>", _legend(found, total)])
 
 
 def _cells(index: FilterIndex, filters: np.ndarray) -> list[tuple[int, int, int, float]]:
@@ -106,4 +107,8 @@ def _legend(found: Mapping[str, np.ndarray], total: int) -> str:
         f'<li class="ability-{kind}"><span></span>{escape(ability)}: {len(filters):,} filters</li>'
         for kind, (ability, filters) in enumerate(found.items())
     )
-    return f'<ul class="legend">{entries}</ul>' if total else ""
+    caption = (
+        "Each column is a layer, from the input to the output. Its cells are groups of output channels: the darker, "
+        "the more of their filters are moved. The bars above count the filters of a layer."
+    )
+    return f'<ul class="legend">{entries}</ul><p class="quiet">{caption}</p>' if total else ""

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from faig.experiments.prediction import response
 from faig.report.prediction import posteriors
 from tools.demo.filters import SEED, Rankings, Search, middle, read_rankings, training_pairs
 from tools.demo.pairs import NetworkPair
-from tools.demo.sharing import Recent, Turns
+from tools.demo.sharing import Recent
 from tools.demo.uploads import Photograph
 
 TILE = 256
@@ -150,11 +151,11 @@ class Studio:
 
     def __init__(self, pairs: Mapping[str, NetworkPair], compute: Compute, cache: Path) -> None:
         self.pairs, self.compute, self.cache = pairs, compute, cache
-        self.turns = Turns()
+        # One thread: visitors' computations come one after the other, in the order in which they were asked for.
+        self._computing = ThreadPoolExecutor(max_workers=1)
         self._opening = threading.Lock()
         self._opened: dict[str, Opened] = {}
         self._images = Recent[np.ndarray](64)
-        self._features = Recent[tuple[list[str], np.ndarray] | None](16)
         self._told = Recent[dict[str, float]](64)
 
     def open(self, name: str) -> Opened:
@@ -208,75 +209,83 @@ class Studio:
         if expected > SLOW and (opened.name, tile.key, key) not in self._images:
             yield Answer(left, self._middle(opened, tile, weights, known["input"]), {}, 0.0, is_whole=False)
         now, seconds = self._output(opened, tile, key, weights)
-        yield Answer(left, now, self._psnr(tile, {**known, "now": now}), seconds)
-        if tile.hr is not None:
-            for which in ("baseline", "target"):
-                known[which] = self._output(opened, tile, which, getattr(opened.model, which))[0]
+        others = [which for which in ("baseline", "target") if which not in known] if tile.hr is not None else []
+        if any((opened.name, tile.key, which) not in self._images for which in others):
             yield Answer(left, now, self._psnr(tile, {**known, "now": now}), seconds)
+        for which in others:
+            known[which] = self._output(opened, tile, which, getattr(opened.model, which))[0]
+        yield Answer(left, now, self._psnr(tile, {**known, "now": now}), seconds)
 
     def dials(self, opened: Opened, wish: Wish) -> list[tuple[np.ndarray, float]]:
         """The filters (n,) and lambda of each ability; none where no filters have been found."""
         if not opened.rankings.methods:
             return []
         found = opened.rankings.discovered(wish.method, wish.ratio)
-        abilities = [ability for ability in opened.pair.abilities if ability in found]
-        values = (*wish.dials, *(1.0 for _ in abilities))
-        return [(found[ability], value) for ability, value in zip(abilities, values, strict=False)]
+        values = dict(zip(opened.pair.abilities, wish.dials, strict=False))
+        return [(found[ability], values.get(ability, 1.0)) for ability in opened.pair.abilities if ability in found]
 
-    def tell(self, photograph: Photograph, wish: Wish, goes_on: Callable[[], bool] = lambda: True) -> dict[str, float]:
+    def is_calibrated(self, wish: Wish) -> bool:
+        """Whether :meth:`tell` will need no calibration first."""
+        opened = self.open(wish.pair)
+        store, labels = self._calibration_store(opened), opened.pair.operations
+        return not opened.rankings.methods or all(store.find(_calibrated(wish, label)) is not None for label in labels)
+
+    def tell(
+        self, photograph: Photograph, wish: Wish, goes_on: Callable[[], bool] = lambda: True
+    ) -> dict[str, float] | None:
         """The probability of each class of degradation, by the response of the discovered filters.
 
-        Empty where no filters have been found, or ``goes_on`` has said no.
+        None where no filters have been found, or ``goes_on`` has said no.
         """
         opened, tile = self.open(wish.pair), self.tile(photograph, wish)
         if not opened.rankings.methods:
-            return {}
+            return None
         found = opened.rankings.discovered(wish.method, wish.ratio)
         masked = {name: opened.model.masked(filters) for name, filters in found.items()}
-        calibration = self._calibration(opened, wish, masked, goes_on)
-        if calibration is None or not goes_on():
-            return {}
-        labels, features = calibration
+        features = self._calibrate(opened, wish, masked, goes_on)
+        if features is None or not goes_on():
+            return None
 
         def compute() -> dict[str, float]:
             own = self._response(opened, masked, to_tensor(middle(tile.lr, LOOKED_AT)))
-            classes = list(dict.fromkeys(labels))
+            labels = [label for label in opened.pair.operations for _ in range(CALIBRATION.num)]
+            classes = list(opened.pair.operations)
             return dict(zip(classes, posteriors(features, labels, own, classes)[0].tolist(), strict=True))
 
         return self._told.get((wish.pair, tile.key, wish.method, wish.ratio), compute)
 
-    def _calibration(
+    def _calibrate(
         self, opened: Opened, wish: Wish, masked: Mapping[str, Weights], goes_on: Callable[[], bool]
-    ) -> tuple[list[str], np.ndarray] | None:
-        """Classes and features (N, D) of crops of bundled photographs, kept on disk."""
-        key = (wish.pair, wish.method, wish.ratio)
-        store = Store(opened.search.path.parent / "calibration")
-        name = f"{wish.method}_{wish.ratio:.5f}_{len(masked)}"
-        labels = [label for label in opened.pair.operations for _ in range(CALIBRATION.num)]
+    ) -> np.ndarray | None:
+        """Features (N, D) of crops of bundled photographs, class by class, kept on disk; None where it was stopped."""
+        store, parts = self._calibration_store(opened), []
+        for label in opened.pair.operations:
+            if (kept := store.find(_calibrated(wish, label))) is None:
+                pairs, rows = training_pairs(opened.pair, label), []
+                for lr, _ in cut(pairs, label, choose_crops(pairs, CALIBRATION, SEED), CALIBRATION.size):
+                    if not goes_on():
+                        return None
+                    rows.append(self._response(opened, masked, lr)[0])
+                store.keep(_calibrated(wish, label), kept := {"features": np.array(rows)})
+            parts.append(kept["features"])
+        return np.concatenate(parts)
 
-        def compute() -> tuple[list[str], np.ndarray] | None:
-            kept = store.find(name)
-            if kept is None:
-                rows = []
-                for label in opened.pair.operations:
-                    pairs = training_pairs(opened.pair, label)
-                    places = choose_crops(pairs, CALIBRATION, SEED)
-                    for lr, _ in cut(pairs, label, places, CALIBRATION.size):
-                        if not goes_on():
-                            return None
-                        rows.append(self._response(opened, masked, lr)[0])
-                kept = {"features": np.array(rows)}
-                store.keep(name, kept)
-            return labels, kept["features"]
-
-        found = self._features.get(key, compute) if goes_on() else None
-        if found is None:
-            self._features.drop(key)
-        return found
+    def _calibration_store(self, opened: Opened) -> Store:
+        return Store(opened.search.path.parent / "calibration")
 
     def _response(self, opened: Opened, masked: Mapping[str, Weights], lr: Tensor) -> np.ndarray:
-        with self.turns.mine(), torch.inference_mode():
-            return response(opened.model, masked, [lr]).to_numpy()
+        return self._computing.submit(torch.inference_mode()(response), opened.model, masked, [lr]).result().to_numpy()
+
+    def _restore(self, opened: Opened, weights: Weights, lr: np.ndarray) -> tuple[np.ndarray, float]:
+        """What a network makes of an input, and the seconds it took, once it was its turn."""
+
+        @torch.inference_mode()
+        def restore() -> tuple[np.ndarray, float]:
+            start = time.perf_counter()
+            made = to_image(opened.model.restore(weights, to_tensor(lr)))
+            return made, time.perf_counter() - start
+
+        return self._computing.submit(restore).result()
 
     def _output(self, opened: Opened, tile: Tile, which: object, weights: Weights) -> tuple[np.ndarray, float]:
         """What a network makes of a tile, and the seconds it took; 0 where it was known."""
@@ -284,10 +293,7 @@ class Studio:
 
         def compute() -> np.ndarray:
             nonlocal seconds
-            with self.turns.mine(), torch.inference_mode():
-                start = time.perf_counter()
-                made = to_image(opened.model.restore(weights, to_tensor(tile.lr)))
-                seconds = time.perf_counter() - start
+            made, seconds = self._restore(opened, weights, tile.lr)
             opened.seconds_per_pixel = seconds / (tile.lr.shape[0] * tile.lr.shape[1])
             return made
 
@@ -298,8 +304,7 @@ class Studio:
         scale = opened.pair.scale
         (top, bottom), (left, right) = ((side // 4, side - side // 4) for side in tile.lr.shape[:2])
         rows, columns = (slice(max(start - CONTEXT, 0), end + CONTEXT) for start, end in ((top, bottom), (left, right)))
-        with self.turns.mine(), torch.inference_mode():
-            made = to_image(opened.model.restore(weights, to_tensor(tile.lr[rows, columns])))
+        made, _ = self._restore(opened, weights, tile.lr[rows, columns])
         result = around.copy()
         y, x = (top - rows.start) * scale, (left - columns.start) * scale
         height, width = (bottom - top) * scale, (right - left) * scale
@@ -311,6 +316,11 @@ class Studio:
             return {}
         hr, border = to_tensor(tile.hr), border_of(tile.hr.shape[0] // tile.lr.shape[0])
         return {name: psnr(to_tensor(image), hr, border).item() for name, image in images.items()}
+
+
+def _calibrated(wish: Wish, label: str) -> str:
+    """What the features of one class, by a method's filters, are kept as."""
+    return f"{wish.method}_{wish.ratio:.5f}_{label}"
 
 
 def place_of(size: tuple[int, int], wish: Wish, scale: int) -> tuple[int, int, int, int]:

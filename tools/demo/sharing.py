@@ -1,37 +1,11 @@
-"""What visitors share: one computation at a time, in turn, and results that were made before."""
+"""What visitors share: results that were made before; and which of a visitor's requests is the newest."""
 
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-
-
-class Turns:
-    """A lock that is given away in the order in which it was asked for, so that no visitor waits for ever."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[threading.Event] = deque()
-        self._guard = threading.Lock()
-
-    @contextmanager
-    def mine(self) -> Iterator[None]:
-        """Wait for one's turn, and have it while inside."""
-        ready = threading.Event()
-        with self._guard:
-            self._waiting.append(ready)
-            if len(self._waiting) == 1:
-                ready.set()
-        try:
-            ready.wait()
-            yield
-        finally:
-            with self._guard:
-                self._waiting.remove(ready)
-                if self._waiting:
-                    self._waiting[0].set()
 
 
 class Recent(Generic[T]):
@@ -55,11 +29,6 @@ class Recent(Generic[T]):
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._kept
-
-    def drop(self, key: Hashable) -> None:
-        """Forget a result."""
-        with self._guard:
-            self._kept.pop(key, None)
 
 
 class Newest:

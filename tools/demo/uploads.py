@@ -30,7 +30,7 @@ MIN_SIDE = 48
 KINDS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Photograph:
     """A photograph, uint8 RGB (H, W, 3), and the name that it is shown under."""
 

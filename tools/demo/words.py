@@ -9,6 +9,7 @@ ROWS = {
     "target": "restored by the target",
     "now": "as the dials stand",
 }
+CALIBRATING = '<p class="quiet">Looking at crops of known degradation, to tell this one\'s …</p>'
 METHOD_NAMES = {
     "faig": "FAIG: which filters changed the error",
     "learned": "learned masks: which ones take the ability away and nothing else",
