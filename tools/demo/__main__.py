@@ -64,7 +64,9 @@ def serve(pairs: dict, host: str, port: int | None, in_browser: bool, threads: i
             ssr_mode=False,
             pwa=False,
             mcp_server=False,
-            theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+            theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
+                body_text_color_subdued="*neutral_600"  # its own is too pale to be read
+            ),
             css_paths=STYLE,
         )
     except OSError as error:
