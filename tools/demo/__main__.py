@@ -25,7 +25,7 @@ OUTSIDE = {
 """Gradio and what it builds on are told, before they are imported, to ask nothing of anyone."""
 PORTS = range(7860, 7960)
 MAX_VISITORS = 50
-STYLE = Path(__file__).with_name("page.css")
+STYLE, SCRIPT = (Path(__file__).with_name(name) for name in ("page.css", "page.js"))
 
 
 def serve(pairs: dict, host: str, port: int | None, in_browser: bool, threads: int | None, folder: Path) -> None:
@@ -68,6 +68,7 @@ def serve(pairs: dict, host: str, port: int | None, in_browser: bool, threads: i
                 body_text_color_subdued="*neutral_600"  # its own is too pale to be read
             ),
             css_paths=STYLE,
+            js=SCRIPT.read_text(encoding="utf-8"),
         )
     except OSError as error:
         where = f"port {port} is" if port is not None else f"all ports from {PORTS[0]} to {PORTS[-1]} are"

@@ -67,14 +67,15 @@ def published_pairs(folder: Path) -> dict[str, NetworkPair]:
         name = weights.parents[1].name
         try:
             found[name] = _published(name, weights.parent, weights.parents[1] / "runs")
-        except (InputError, KeyError, TypeError, StopIteration):
+        except (InputError, KeyError, TypeError):  # of a run whose params.yaml lacks something
             continue
     return {name: found[name] for name in sorted(found, key=lambda name: (name != FIRST, name))}
 
 
 def _published(name: str, weights: Path, runs: Path) -> NetworkPair:
     """A published pair and its score table, of the run that trained it, or else of another."""
-    tables = sorted(runs.glob("*/scores/blind.parquet"))
+    if not (tables := sorted(runs.glob("*/scores/blind.parquet"))):
+        raise InputError(f"{runs} holds no score table")
     params = {path: read_params(path.parents[1] / "params.yaml") for path in tables}
     table = min(tables, key=lambda path: (params[path]["network"].get("pretrained") not in (None, NONE), path))
     files = tuple(weights / f"{which}.safetensors" for which in ("baseline", "blind"))
