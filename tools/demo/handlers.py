@@ -84,12 +84,12 @@ class Page:
             opened = self.studio.open(wish.pair)
             drawing, before = drawing_of(self.studio, opened, wish), None
             for answer in self.studio.answer(photograph, wish):
-                shown = before is not None and before.right is answer.right
-                pictures = gr.skip() if shown else (answer.left, answer.right)
-                before = answer
-                yield pictures, numbers(answer.psnr, answer.seconds, answer.is_whole), drawing, ""
-                if not is_newest():
+                if not is_newest():  # what was known before may have overtaken this
+                    yield (gr.skip(),) * 4
                     return
+                pictures = gr.skip() if before is answer.right else (answer.left, answer.right)
+                before = answer.right
+                yield pictures, numbers(answer.psnr, answer.seconds, answer.is_whole), drawing, ""
         except InputError as error:
             yield gr.skip(), gr.skip(), gr.skip(), message(str(error))
 
