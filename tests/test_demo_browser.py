@@ -69,6 +69,7 @@ def served(folder):
     process = subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
+    assert process.stdout is not None
     try:
         line = process.stdout.readline()
         assert "The page is open at" in line, line + process.stdout.read()
@@ -117,6 +118,13 @@ def turn(page, dial, value):
     field.press("Enter")
 
 
+def box_of(place):
+    """Where a part of the page lies, in pixels of the window."""
+    box = place.bounding_box()
+    assert box is not None
+    return box
+
+
 def numbers(page):
     """PSNR of the target and as the dials stand."""
     return [page.locator(f"#psnr tr.{row} td").inner_text() for row in ("target", "now")]
@@ -152,7 +160,7 @@ def test_a_dial_is_turned_by_typing_by_keyboard_and_by_mouse_and_put_back(browse
         with new_pictures(page):
             page.locator("#dial-1 input[type=range]").press("ArrowRight")
         assert page.locator("#dial-1 input[type=number]").input_value() == "1.05"
-        box = page.locator("#dial-0 input[type=range]").bounding_box()
+        box = box_of(page.locator("#dial-0 input[type=range]"))
         with new_pictures(page):
             page.mouse.move(box["x"] + 2, box["y"] + box["height"] / 2)
             page.mouse.down()
@@ -167,7 +175,7 @@ def test_a_dial_is_turned_by_typing_by_keyboard_and_by_mouse_and_put_back(browse
 
 def test_the_divider_is_dragged(browser, address):
     with opened(browser, address) as page:
-        box = page.locator("#pictures img").first.bounding_box()
+        box = box_of(page.locator("#pictures img").first)
         middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         style = "[...document.querySelectorAll('#pictures [style]')].map(part => part.getAttribute('style')).join()"
         before = page.evaluate(style)
@@ -180,7 +188,7 @@ def test_the_divider_is_dragged(browser, address):
         divider = page.get_by_role("slider", name="Divider between before and after")
         divider.press("ArrowRight")
         page.wait_for_function(f"before => {style} !== before", arg=dragged)
-        share = int(divider.get_attribute("aria-valuenow"))
+        share = int(str(divider.get_attribute("aria-valuenow")))
         divider.press("ArrowLeft")
         expect(divider).to_have_attribute("aria-valuenow", re.compile(str(share - 5)))
 
@@ -238,7 +246,7 @@ def test_the_tile_is_placed_by_a_click(browser, address):
         page.wait_for_timeout(1000)
         picture = page.locator("#place img")
         picture.scroll_into_view_if_needed()
-        box = picture.bounding_box()
+        box = box_of(picture)
         with new_pictures(page):
             page.mouse.click(box["x"] + box["width"] / 2 - 60, box["y"] + box["height"] / 2 - 60)
         assert page.locator("#left input[type=number]").input_value() == "0"
@@ -285,9 +293,7 @@ def test_the_page_passes_the_accessibility_audit(browser, address, scheme):
 
 def test_on_a_phone_the_picture_comes_first_and_nothing_sticks_out(browser, address):
     with opened(browser, address, viewport={"width": 390, "height": 844}) as page:
-        places = [
-            page.locator(name).bounding_box()["y"] for name in ("#pictures", "#dial-0", "#psnr", "#drawing", "#place")
-        ]
+        places = [box_of(page.locator(name))["y"] for name in ("#pictures", "#dial-0", "#psnr", "#drawing", "#place")]
         assert places == sorted(places)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
@@ -306,6 +312,7 @@ def test_the_server_stops_at_once_while_it_computes(browser, project):
         assert not errors
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=10) == 0
+        assert process.stdout is not None
         assert process.stdout.read().strip() == "Stopped."
         page.wait_for_timeout(3000)
         assert len(errors) < 20

@@ -28,13 +28,13 @@ MAX_VISITORS = 50
 STYLE, SCRIPT = (Path(__file__).with_name(name) for name in ("page.css", "page.js"))
 
 
-def serve(pairs: dict, host: str, port: int | None, in_browser: bool, threads: int | None, folder: Path) -> None:
-    """Serve the page until the program is stopped.
+def serve(pairs: dict, host: str, port: int | None, in_browser: bool, threads: int | None) -> None:
+    """Serve the page, in threads of its own.
 
     Raises:
         InputError: no pair can be opened, or the port is in use.
     """
-    import gradio as gr
+    from gradio.themes import Base
 
     from faig.base.compute import ComputeParams, resolve
     from faig.base.errors import InputError
@@ -64,7 +64,7 @@ def serve(pairs: dict, host: str, port: int | None, in_browser: bool, threads: i
             ssr_mode=False,
             pwa=False,
             mcp_server=False,
-            theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
+            theme=Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
                 body_text_color_subdued="*neutral_600"  # its own is too pale to be read
             ),
             css_paths=STYLE,
@@ -148,11 +148,14 @@ def main(
         if preset is not None:
             pairs["preset"] = preset_pair(preset, Path())
         pairs |= published_pairs(Path("published"))
-        if (own := own_run(Path())) is not None:
-            pairs["run"] = own
+        try:
+            own = own_run(Path())
+            pairs |= {} if own is None else {"run": own}
+        except (InputError, KeyError, TypeError) as error:
+            click.echo(f"This project's last run is left out, since params.yaml does not fit it: {error}", err=True)
         if not pairs:
             raise InputError("there are no published networks in published/: run from the project's folder")
-        serve(pairs, host, port, in_browser, threads, folder)
+        serve(pairs, host, port, in_browser, threads)
     except (InputError, OSError, ImportError) as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise click.ClickException(str(error)) from error

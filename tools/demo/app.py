@@ -12,14 +12,14 @@ A network learned to upscale (the *baseline*), and was then trained further to r
 *target*). Each dial moves the few filters that were found to be responsible for one ability: at 0 they have the
 baseline's weights, at 1 the target's, and at 1.5 they go beyond. All other filters stay the target's."""
 DIALS = "**Dials**: lambda of the filters of each ability. 0: as in the baseline, 1: as in the target."
-DEGRADATION = "**Degradation**: blur, then downsampling, then noise, then JPEG."
+DEGRADATION = "**Degradation**: blur, downsampling, noise, then JPEG. Noise is a share of white."
 SLIDERS = (
-    ("blur", "Blur: sigma in pixels", 0.1, LIMITS["blur"], START["blur"]),
-    ("noise", "Noise: sigma (white is 1)", 0.01, LIMITS["noise"], START["noise"]),
+    ("blur", "Blur: sigma, pixels", 0.1, LIMITS["blur"], START["blur"]),
+    ("noise", "Noise: sigma", 0.01, LIMITS["noise"], START["noise"]),
     ("jpeg", "JPEG: quality (100: none)", 1, LIMITS["jpeg"], START["jpeg"]),
 )
 SHARE = "Share of all filters that each dial moves, in %"
-PLACES = (("left", "Tile: left to right"), ("top", "Tile: top to bottom"))
+PLACES = (("left", "Tile: left to right"), ("top", "Tile: top to foot"))
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 

@@ -15,7 +15,7 @@ from faig.attribution.filters import FilterIndex
 ROWS = 16
 WIDTH, HEIGHT = 720, 250  # of the drawing's own units
 TOP, BOTTOM = 62, 232  # of the cells
-LABELS = 30
+LABELS = 20
 """Layers whose names all find room; of more, only some are named."""
 
 
@@ -34,6 +34,7 @@ def draw(index: FilterIndex, found: Mapping[str, np.ndarray], dials: Sequence[fl
     pitch = WIDTH / num_layers
     gap = min(6.0, 0.18 * pitch)
     cell = (pitch - gap) / num_kinds
+    every = -(-num_layers // LABELS)
     total = sum(len(filters) for filters in found.values())
     parts = [
         '<div class="scroll" tabindex="0" role="group" aria-label="Drawing of the network">'
@@ -42,10 +43,9 @@ def draw(index: FilterIndex, found: Mapping[str, np.ndarray], dials: Sequence[fl
     for layer, name in enumerate(index.layers):
         x = layer * pitch + gap / 2
         parts.append(f'<rect class="layer" x="{x:.1f}" y="{TOP}" width="{pitch - gap:.1f}" height="{BOTTOM - TOP}"/>')
-        if num_layers <= LABELS or layer % -(-num_layers // LABELS) == 0:
-            parts.append(
-                f'<text x="{x + (pitch - gap) / 2:.1f}" y="{HEIGHT - 4}">{escape(_short(name, num_layers))}</text>'
-            )
+        if layer % every == 0:
+            label = escape(_short(name, every * pitch))
+            parts.append(f'<text x="{x + (pitch - gap) / 2:.1f}" y="{HEIGHT - 4}">{label}</text>')
     counts = {ability: index.count_by_layer(filters) for ability, filters in found.items()}
     most = max((count.max() for count in counts.values()), default=0) or 1
     for kind, (ability, filters) in enumerate(found.items()):
@@ -95,10 +95,10 @@ def _summary(index: FilterIndex, found: Mapping[str, np.ndarray]) -> str:
     return f"Network of {len(index.layers)} layers and {index.num_filters:,} filters. " + ". ".join(parts)
 
 
-def _short(name: str, num_layers: int) -> str:
-    """A layer's name without the word that all blocks share, no longer than its column has room for."""
+def _short(name: str, width: float) -> str:
+    """A layer's name without the word that all blocks share, no longer than there is room for."""
     short = name.removeprefix("body.").replace("conv", "c")
-    room = max(int(WIDTH / min(num_layers, LABELS) / 6), 4)
+    room = max(int(width / 5.5), 4)
     return short if len(short) <= room else short[: room - 1] + "…"
 
 
@@ -108,7 +108,7 @@ def _legend(found: Mapping[str, np.ndarray], total: int) -> str:
         for kind, (ability, filters) in enumerate(found.items())
     )
     caption = (
-        "Each column is a layer, from the input to the output. Its cells are groups of output channels: the darker, "
-        "the more of their filters are moved. The bars above count the filters of a layer."
+        "Each column is a layer, from the input to the output. Its cells are groups of output channels: the "
+        "stronger the colour, the more of their filters are moved. The bars above count the filters of a layer."
     )
     return f'<ul class="legend">{entries}</ul><p class="quiet">{caption}</p>' if total else ""

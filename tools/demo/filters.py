@@ -93,12 +93,13 @@ def read_rankings(paths: list[Path], model: PathModel, abilities: tuple[str, ...
             table = pd.read_parquet(path, columns=columns, filters=[("replicate", "==", 0), ("rank", "<", least)])
         except (pa.ArrowException, OSError, KeyError) as error:
             raise InputError(f"{path} is not a score table: {error}") from error
-        for (method, ability), rows in table.groupby(["method", "degradation"], observed=True):
+        for key, rows in table.groupby(["method", "degradation"], observed=True):
+            method, ability = map(str, key)  # pyright: ignore[reportGeneralTypeIssues, reportArgumentType]
             order = rows.sort_values("rank")["filter"].to_numpy().astype(np.int64)
             if len(order) < least or len(set(order.tolist())) < len(order) or order.min() < 0 or order.max() >= size:
                 raise InputError(f"{path} does not rank the {size} filters of this network")
             if ability in abilities:
-                found.setdefault((str(method), str(ability)), order)
+                found.setdefault((method, ability), order)
     return Rankings(found, size)
 
 

@@ -101,8 +101,7 @@ class Page:
             if not self.studio.is_calibrated(wish):
                 yield CALIBRATING
             found = self.studio.tell(photograph, wish, is_newest)
-            if is_newest():
-                yield chances(found or {})
+            yield chances(found or {}) if is_newest() else gr.skip()
 
     def show_place(
         self, upload: Photograph | None, name: str, pair: str, left: float, top: float, use: str

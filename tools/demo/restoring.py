@@ -206,11 +206,13 @@ class Studio:
             known[wish.shown] = self._output(opened, tile, wish.shown, getattr(opened.model, wish.shown))[0]
         left = known[wish.shown]
         expected = opened.seconds_per_pixel * tile.lr.shape[0] * tile.lr.shape[1]
-        if expected > SLOW and (opened.name, tile.key, key) not in self._images:
-            yield Answer(left, self._middle(opened, tile, weights, known["input"]), {}, 0.0, is_whole=False)
+        if expected > SLOW and self._images.find((opened.name, tile.key, key)) is None:
+            around = self._images.find((opened.name, tile.key, "target"))
+            around = known["input"] if around is None else around
+            yield Answer(left, self._middle(opened, tile, weights, around), {}, 0.0, is_whole=False)
         now, seconds = self._output(opened, tile, key, weights)
         others = [which for which in ("baseline", "target") if which not in known] if tile.hr is not None else []
-        if any((opened.name, tile.key, which) not in self._images for which in others):
+        if any(self._images.find((opened.name, tile.key, which)) is None for which in others):
             yield Answer(left, now, self._psnr(tile, {**known, "now": now}), seconds)
         for which in others:
             known[which] = self._output(opened, tile, which, getattr(opened.model, which))[0]

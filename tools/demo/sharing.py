@@ -27,8 +27,9 @@ class Recent(Generic[T]):
                 self._kept.popitem(last=False)
         return value
 
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._kept
+    def find(self, key: Hashable) -> T | None:
+        """What was made for the key before, if it is still there."""
+        return self._kept.get(key)
 
 
 class Newest:
