@@ -210,6 +210,18 @@ def test_method_ratio_degradation_and_what_is_left_can_be_chosen(browser, addres
         with new_pictures(page):
             page.get_by_label("it is the input, as it is").check()
         expect(page.locator("#psnr")).to_contain_text("no PSNR", timeout=TIMEOUT)
+        expect(page.locator("#told strong")).to_be_visible(timeout=TIMEOUT)  # calibrated for that method and share
+
+
+def test_what_is_typed_beyond_the_range_is_refused_and_put_back_into_it(browser, address):
+    with opened(browser, address) as page:
+        shown = page.evaluate(PICTURES)
+        page.locator("#dial-0 input[type=number]").fill("9")
+        expect(page.get_by_text("greater than maximum value 1.5")).to_be_visible(timeout=TIMEOUT)
+        assert page.evaluate(PICTURES) == shown
+        with new_pictures(page):
+            page.keyboard.press("Tab")
+        assert page.locator("#dial-0 input[type=number]").input_value() == "1.5"
 
 
 def test_uploads_are_shown_or_refused_in_a_sentence_and_none_is_kept(browser, address, project):

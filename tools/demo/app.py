@@ -1,5 +1,6 @@
 """The page: what is on it, and which handler is called where something on it is changed."""
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -101,14 +102,18 @@ def build(page: Page, first: str) -> gr.Blocks:
                     left, top = (_slider(key, label, 0.01, (0, 1), 0.5) for key, label in PLACES)
         material = [upload_state, name]
         given = [*material, pair, left, top, use, blur, noise, jpeg, methods, share, shown, *dials]
-        turning = {"outputs": [pictures, psnr, drawing, word], "trigger_mode": "always_last", "concurrency_limit": 4}
-        telling = {"fn": page.tell, "inputs": given, "outputs": told, "concurrency_limit": 4, **PRIVATE}
+        newest: dict[str, Any] = {"trigger_mode": "always_last", "concurrency_limit": 4}
+        turning = {"outputs": [pictures, psnr, drawing, word], **newest}
+        telling = {"fn": page.tell, "inputs": given, "outputs": told, **newest, **PRIVATE}
 
         def turn(event: Any) -> None:
             event(page.turn, given, **turning, **PRIVATE).then(**telling)
 
-        changed = [name, left, top, use, blur, noise, jpeg, methods, share, shown, *dials]
-        gr.on([*(each.input for each in changed), blocks.load], page.turn, given, **turning, **PRIVATE).then(**telling)
+        sliders = [left, top, blur, noise, jpeg, share, *dials]
+        changed = [each.input for each in (name, use, methods, shown)]
+        # Not `input`: what is typed beyond the range is put back into it, unsaid, as the field is left.
+        changed += [each.change for each in sliders]
+        turn(partial(gr.on, [*changed, blocks.load]))
         places = [*material, pair, left, top, use]
         gr.on(
             [name.change, left.change, top.change, use.change, pair.change, upload_state.change, blocks.load],

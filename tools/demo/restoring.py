@@ -112,8 +112,7 @@ class Answer:
     """What a wish comes to, images uint8 (sH, sW, 3).
 
     ``left``, ``right``: the two pictures; ``psnr``: in dB by picture, empty where the original is not known;
-    ``seconds``: what the network took, 0 where all was known before; ``is_whole``: whether ``right`` is restored
-    everywhere or in the middle alone.
+    ``seconds``: what the network took; ``is_whole``: whether ``right`` is restored everywhere or in the middle alone.
     """
 
     left: np.ndarray
@@ -155,7 +154,8 @@ class Studio:
         self._computing = ThreadPoolExecutor(max_workers=1)
         self._opening = threading.Lock()
         self._opened: dict[str, Opened] = {}
-        self._images = Recent[np.ndarray](64)
+        self._inputs = Recent[np.ndarray](16)
+        self._outputs = Recent[tuple[np.ndarray, float]](48)
         self._told = Recent[dict[str, float]](64)
 
     def open(self, name: str) -> Opened:
@@ -187,7 +187,7 @@ class Studio:
         if wish.as_it_is:
             return Tile(own, None, key)
         key = (*key, pair.downsampling, wish.blur, wish.noise, wish.jpeg)
-        lr = self._images.get(key, lambda: degrade_tile(own, wish, pair.scale, pair.downsampling))
+        lr = self._inputs.get(key, lambda: degrade_tile(own, wish, pair.scale, pair.downsampling))
         return Tile(lr, own, key)
 
     def answer(self, photograph: Photograph, wish: Wish) -> Iterator[Answer]:
@@ -206,13 +206,12 @@ class Studio:
             known[wish.shown] = self._output(opened, tile, wish.shown, getattr(opened.model, wish.shown))[0]
         left = known[wish.shown]
         expected = opened.seconds_per_pixel * tile.lr.shape[0] * tile.lr.shape[1]
-        if expected > SLOW and self._images.find((opened.name, tile.key, key)) is None:
-            around = self._images.find((opened.name, tile.key, "target"))
-            around = known["input"] if around is None else around
+        if expected > SLOW and self._outputs.find((opened.name, tile.key, key)) is None:
+            around, _ = self._outputs.find((opened.name, tile.key, "target")) or (known["input"], 0.0)
             yield Answer(left, self._middle(opened, tile, weights, around), {}, 0.0, is_whole=False)
         now, seconds = self._output(opened, tile, key, weights)
         others = [which for which in ("baseline", "target") if which not in known] if tile.hr is not None else []
-        if any(self._images.find((opened.name, tile.key, which)) is None for which in others):
+        if any(self._outputs.find((opened.name, tile.key, which)) is None for which in others):
             yield Answer(left, now, self._psnr(tile, {**known, "now": now}), seconds)
         for which in others:
             known[which] = self._output(opened, tile, which, getattr(opened.model, which))[0]
@@ -290,16 +289,14 @@ class Studio:
         return self._computing.submit(restore).result()
 
     def _output(self, opened: Opened, tile: Tile, which: object, weights: Weights) -> tuple[np.ndarray, float]:
-        """What a network makes of a tile, and the seconds it took; 0 where it was known."""
-        seconds = 0.0
+        """What a network makes of a tile, and the seconds that it took, now or before."""
 
-        def compute() -> np.ndarray:
-            nonlocal seconds
+        def compute() -> tuple[np.ndarray, float]:
             made, seconds = self._restore(opened, weights, tile.lr)
             opened.seconds_per_pixel = seconds / (tile.lr.shape[0] * tile.lr.shape[1])
-            return made
+            return made, seconds
 
-        return self._images.get((opened.name, tile.key, which), compute), seconds
+        return self._outputs.get((opened.name, tile.key, which), compute)
 
     def _middle(self, opened: Opened, tile: Tile, weights: Weights, around: np.ndarray) -> np.ndarray:
         """The middle of the output, half as large on each side, in what stands around it until all is restored."""
