@@ -320,6 +320,22 @@ def test_checkpoints_of_two_networks_are_refused(studio, tmp_path):
         Studio({"x": pair}, CPU, tmp_path).open("x")
 
 
+def test_checkpoints_of_two_scales_are_refused_and_what_is_no_weights_file(tmp_path):
+    for scale in (1, 2):
+        torch.save(build_network(replace(TINY, scale=scale), 0).state_dict(), tmp_path / f"{scale}.pth")
+        (tmp_path / f"{scale}.py").write_text("")
+    (tmp_path / "network.py").write_text(
+        "from faig.networks.models import SRResNet\n\n\ndef make_network():\n    return SRResNet(4, 1, 2)\n"
+    )
+    factory = f"{tmp_path}/network.py:make_network"
+    with pytest.raises(InputError, match="upscales by 2, but the target or --scale says 3"):
+        given_pair(tmp_path / "2.pth", tmp_path / "2.pth", factory, (4, 1), 3, "kernel", ABILITIES)
+    with pytest.raises(InputError, match=r"1\.pth is not of"):
+        given_pair(tmp_path / "1.pth", tmp_path / "2.pth", factory, (4, 1), None, "kernel", ABILITIES)
+    with pytest.raises(InputError, match="must be a weights file"):
+        given_pair(tmp_path / "1.py", tmp_path / "2.py", factory, (4, 1), None, "kernel", ABILITIES)
+
+
 def test_a_checkpoint_that_holds_code_is_refused_and_not_run(tmp_path):
     class Harmful:
         def __reduce__(self):

@@ -7,6 +7,7 @@ import gradio as gr
 
 from tools.demo.handlers import AS_IT_IS, DEGRADE, START, Page
 from tools.demo.restoring import LEFT, LIMITS, MAX_LAMBDA
+from tools.demo.words import NO_FILTERS, message
 
 INTRODUCTION = """# What do which filters do?
 A network learned to upscale (the *baseline*), and was then trained further to remove blur and noise as well (the
@@ -30,7 +31,11 @@ def build(page: Page, first: str) -> gr.Blocks:
     method, ratio, words, search_button, *dial_updates = page.controls(opened)
     with gr.Blocks(title="What do which filters do?", analytics_enabled=False, delete_cache=(600, 1800)) as blocks:
         gr.Markdown(INTRODUCTION, elem_id="title")
-        word, note = (gr.HTML("", elem_id=name, elem_classes="message", padding=False) for name in ("word", "note"))
+        first_note = "" if opened.rankings.methods else message(NO_FILTERS)
+        word, note = (
+            gr.HTML(text, elem_id=name, elem_classes="message", padding=False)
+            for name, text in (("word", ""), ("note", first_note))
+        )
         upload_state = gr.State(None, time_to_live=3600)
         with gr.Row():
             with gr.Column(scale=3, min_width=320):

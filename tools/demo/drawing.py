@@ -96,10 +96,10 @@ def _summary(index: FilterIndex, found: Mapping[str, np.ndarray]) -> str:
 
 
 def _short(name: str, width: float) -> str:
-    """A layer's name without the word that all blocks share, no longer than there is room for."""
-    short = name.removeprefix("body.").replace("conv", "c")
+    """A layer's name in short, and no more of its end than there is room for."""
+    short = name.removeprefix("body.").replace("conv", "c").replace("upsample", "up")
     room = max(int(width / 5.5), 4)
-    return short if len(short) <= room else short[: room - 1] + "…"
+    return short if len(short) <= room else "…" + short[1 - room :]
 
 
 def _legend(found: Mapping[str, np.ndarray], total: int) -> str:

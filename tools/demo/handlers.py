@@ -19,7 +19,7 @@ from tools.demo.pairs import MAX_DIALS
 from tools.demo.restoring import NO_JPEG, Opened, Studio, Wish, place_of
 from tools.demo.sharing import Newest, Recent
 from tools.demo.uploads import Photograph, read_offered, read_upload
-from tools.demo.words import CALIBRATING, METHOD_NAMES, chances, message, network_words, numbers
+from tools.demo.words import CALIBRATING, METHOD_NAMES, NO_FILTERS, chances, message, network_words, numbers
 
 UPLOAD = "upload"
 DEGRADE, AS_IT_IS = "degrade it, then restore", "it is the input, as it is"
@@ -119,15 +119,14 @@ class Page:
             opened = self.studio.open(pair)
         except InputError as error:
             return [gr.skip()] * (4 + MAX_DIALS) + [message(str(error))]
-        return [*self.controls(opened), gr.skip()]
+        return [*self.controls(opened), message("" if opened.rankings.methods else NO_FILTERS)]
 
     def controls(self, opened: Opened) -> list[Any]:
         """Updates of method, ratio, description, search button and dials."""
         methods, model = opened.rankings.methods, opened.model
         method = opened.pair.method if opened.pair.method in methods else next(iter(methods), None)
         missing = not {"learned", "second_order"} <= set(methods)
-        where = "" if methods else "Its filters have not been found yet: press the button below."
-        words = network_words(len(model.index.layers), model.index.num_filters, opened.pair.scale, where)
+        words = network_words(len(model.index.layers), model.index.num_filters, opened.pair.scale)
         dials = [
             gr.update(label=f"{ability}: lambda", value=1.0, visible=bool(methods))
             for ability in opened.pair.abilities[:MAX_DIALS]

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
 from faig.attribution.filters import FilterIndex, Granularity
 from faig.attribution.path import PathModel
@@ -17,9 +18,10 @@ from faig.base.params import read_params, validate
 from faig.data.degradation import GIVEN, Step, clean_operations, parse_operations
 from faig.data.targets import CLEAN, TargetParams
 from faig.experiments.loading import load_model
+from faig.networks.checkpoints import SUFFIXES
 from faig.networks.foreign import ForeignSpec
 from faig.networks.pretrained import SUMS, find_weights, given_network
-from faig.networks.weights import HEADER_KEY, NetworkChoice, adopt, load_network
+from faig.networks.weights import HEADER_KEY, NetworkChoice, Spec, adopt, load_network
 from tools.preset import apply_preset
 
 MAX_DIALS = 4
@@ -167,6 +169,9 @@ def given_pair(
     Raises:
         InputError: a file is missing or unusable, or they are of different networks.
     """
+    for path in (baseline, target):
+        if path.suffix not in SUFFIXES:
+            raise InputError(f"{path} must be a weights file: {', '.join(SUFFIXES)}")
     files, folder, name = [baseline, target], Path(), network
     if ".py:" in network:
         path, function = network.rsplit(":", 1)
@@ -184,11 +189,12 @@ def given_pair(
         def load(compute: Compute) -> PathModel:
             return load_model(baseline, target, compute, choice, granularity)
     else:
-        scale = _scale_of(target, choice) if scale is None else scale
-        known = scale
+        tuned = _adopt(target, choice, (4, 2, 1, 3) if scale is None else (scale,))
+        scale = tuned[1].scale
+        given = [_adopt(baseline, choice, (scale,)), tuned]
 
         def load(compute: Compute) -> PathModel:
-            return _between([adopt(path, choice, known) for path in (baseline, target)], compute, granularity)
+            return _between(given, compute, granularity)
 
     steps = page_operations(scale)
     operations = {each: steps[each] for each in (CLEAN, *abilities, MIXED) if each in steps}
@@ -219,20 +225,22 @@ def _is_own(path: Path) -> bool:
         return False
 
 
-def _scale_of(path: Path, choice: NetworkChoice) -> int:
-    """The scale of a checkpoint's network, found by trying."""
+def _adopt(path: Path, choice: NetworkChoice, scales: Sequence[int]) -> tuple[nn.Module, Spec]:
+    """A checkpoint's network and what rebuilds it, of the first scale that it has.
+
+    Raises:
+        InputError: it has none of them, or cannot be used.
+    """
     errors = []
-    for scale in (4, 2, 1, 3):
+    for scale in scales:
         try:
-            adopt(path, choice, scale)
+            return adopt(path, choice, scale)
         except InputError as error:
-            errors.append(error)
-            continue
-        return scale
-    raise errors[0]
+            errors.append(str(error))
+    raise InputError(errors[0].replace("params.yaml says scale =", "the target or --scale says"))
 
 
-def _between(given: list[tuple[Any, Any]], compute: Compute, granularity: Granularity) -> PathModel:
+def _between(given: Sequence[tuple[nn.Module, Spec]], compute: Compute, granularity: Granularity) -> PathModel:
     (network, spec), (tuned, tuned_spec) = given
     if spec != tuned_spec:
         raise InputError(f"the baseline is {spec}, but the target is {tuned_spec}")

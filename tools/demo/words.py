@@ -10,6 +10,10 @@ ROWS = {
     "now": "as the dials stand",
 }
 CALIBRATING = '<p class="quiet">Looking at crops of known degradation, to tell this one\'s …</p>'
+NO_FILTERS = (
+    "The filters of these networks have not been found yet, so there are no dials. "
+    "Press “Find its filters by all methods” under “Networks and filters”."
+)
 METHOD_NAMES = {
     "faig": "FAIG: which filters changed the error",
     "learned": "learned masks: which ones take the ability away and nothing else",
@@ -62,9 +66,7 @@ def chances(probabilities: Mapping[str, float]) -> str:
     )
 
 
-def network_words(num_layers: int, num_filters: int, scale: int, where: str) -> str:
+def network_words(num_layers: int, num_filters: int, scale: int) -> str:
     """A sentence on the network that is open."""
-    return (
-        f"{num_layers} layers, {num_filters:,} filters; the output is {scale} times as large as the input on each "
-        f"side. {escape(where)}"
-    )
+    size = "as large as the input" if scale == 1 else f"{scale} times as large as the input on each side"
+    return f"{num_layers} layers, {num_filters:,} filters; the output is {size}."
