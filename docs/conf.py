@@ -17,7 +17,7 @@ highlight_language = "text"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 
 myst_heading_anchors = 3
-suppress_warnings = ["toc.not_readable", "myst.xref_missing"]  # until report.md and demo.md are here
+suppress_warnings = ["toc.not_readable", "myst.xref_missing"]  # until docs/demo.md is here
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
@@ -29,5 +29,6 @@ html_title = "Which few filters remove blur, which remove noise?"
 html_copy_source = False
 html_show_copyright = False
 html_show_sphinx = False
+html_show_search_summary = False  # a browser does not let a page read other files, if the site is opened as a folder
 templates_path = ["_templates"]
 html_additional_pages = {"index": "start.html"}

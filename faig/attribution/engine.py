@@ -248,7 +248,7 @@ def attribute_image(
         lr, hr: the image (1, C, H, W) and its ground truth (1, C', sH, sW).
         params: the rule of the integral, or its nodes.
         tiles: how to cut a large image; None takes it whole.
-        loss: L.
+        loss: the error, L.
 
     Raises:
         InputError: the image is not finite or does not fit the network; its ground truth has another size than the
@@ -326,7 +326,7 @@ def integrate(
         lr, hr: the image (1, C, H, W) and its ground truth (1, C', sH, sW).
         nodes: the rule's positions and coefficients.
         tiles: how to cut a large image; None takes it whole.
-        loss: L.
+        loss: the error, L.
 
     Returns:
         By state-dict key IG, of the weights' shapes, 0 where nothing moves; and L at each node (none if nothing moves).
