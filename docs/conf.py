@@ -4,8 +4,11 @@
 are the same in the site and on the forge.
 """
 
+import re
 import sys
 from pathlib import Path
+
+from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the code beside these pages
 
@@ -21,6 +24,7 @@ suppress_warnings = ["toc.not_readable", "myst.xref_missing"]  # until docs/demo
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 maximum_signature_line_length = 100
 
@@ -32,3 +36,20 @@ html_show_sphinx = False
 html_show_search_summary = False  # a browser does not let a page read other files, if the site is opened as a folder
 templates_path = ["_templates"]
 html_additional_pages = {"index": "start.html"}
+
+
+def setup(app: Sphinx) -> None:
+    """Called by Sphinx."""
+    app.connect("autodoc-process-signature", without_checks)
+
+
+def without_checks(*event: object) -> tuple[str | None, str | None]:
+    """A signature with types alone: ``Annotated[int, FieldInfo(metadata=[Ge(ge=1)])]`` -> ``int``."""
+    *_, signature, returned = (part if isinstance(part, str) else None for part in event)
+    if signature is not None:
+        signature = re.sub(r", [~\w.]*(?:FieldInfo|AfterValidator)\((?:[^()]|\([^()]*\))*\)", "", signature)
+        inner = r"(?:[^\[\]]|\[[^\[\]]*\])*"
+        found = 1
+        while found:  # from the innermost outwards
+            signature, found = re.subn(rf"[~\w.]*Annotated\[((?:[^\[\]]|\[{inner}\])*)\]", r"\1", signature)
+    return signature, returned

@@ -113,6 +113,7 @@ def test_the_site_builds_without_a_warning_and_takes_nothing_from_outside(tmp_pa
     assert not [found for path in pages for found in re.findall(fetched, path.read_text(encoding="utf-8"))]
     engine = (tmp_path / "site/docs/api/attribution.engine.html").read_text("utf-8")
     assert 'id="faig.attribution.engine.attribute_images"' in engine
+    assert not [path for path in pages if re.search("Annotated|AfterValidator", path.read_text("utf-8"))]
 
 
 def test_the_picture_shows_each_stage_once_and_arrows_that_are_needed():
