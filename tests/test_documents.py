@@ -175,6 +175,16 @@ def test_gains_too_small_for_shares_are_left_out(tmp_path: Path):
     assert "| denoising | FAIG |  | - |" in runs.masking(tmp_path)
 
 
+def test_a_network_without_curves_has_its_gains_alone(tmp_path: Path):
+    folder = tmp_path / "published/net/runs/set"
+    write_numbers(
+        folder / "metrics/mission.parquet", {"finetune": {"blind": {"blur": {"gain": 1.0}, "noise": {"gain": 2}}}}
+    )
+    (folder / "run.json").write_text("{}")
+    (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    assert runs.networks(tmp_path).endswith(" | 1.0 dB, 2.0 dB | -, - | -, - |")
+
+
 def test_methods_stand_beside_the_best_found_where_it_was_measured(tmp_path: Path):
     """One run with the numbers, of blur alone, and one that was published before there were any."""
     best = {"0.01": {"removed": 1.0, "collateral": 0.0, "net": 1.0}, "smallest_ratio": 0.03}
@@ -204,7 +214,7 @@ def test_shares_are_rounded_to_percent_and_what_is_left_out_is_empty():
 def test_a_verdict_comes_with_value_interval_and_threshold():
     """As in the table of claims, where what was not measured is empty."""
     claim = {"asked": "at most", "value": -0.001, "low": -0.4, "high": 0.1, "threshold": 0.25, "verdict": "holds"}
-    assert judged(claim) == ("-0.00 (-0.40 to 0.10)", "at most 0.25", "holds")
+    assert judged(claim) == ("0.00 (-0.40 to 0.10)", "at most 0.25", "holds")
     empty = dict.fromkeys(("value", "low", "high", "threshold"), float("nan"))
     exact = {**empty, "asked": "at least", "value": 1.0, "threshold": 2.0, "verdict": "fails"}
     assert judged(exact) == ("1.00", "at least 2.00", "fails")

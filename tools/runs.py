@@ -16,7 +16,6 @@ from tools.studies import BLUR_AND_NOISE, results_of
 from tools.tables import Json, Row, Tables, judged, read_claims, read_json, read_results, read_yaml, share, table
 
 RATIOS = (0.01, 0.03, 0.05, 0.1)
-TAKEN = ("removed", "collateral")
 
 ACCURACIES = ("accuracy_attributed", "accuracy_all")
 """A predictor's accuracy among clean and the attributed degradations, and among all classes."""
@@ -314,8 +313,8 @@ def networks(root: Path) -> str:
             continue
         cells = []
         for degradation in BLUR_AND_NOISE:
-            values = curves["faig"][degradation].get(f"{RATIOS[0]:g}", {})
-            cells.append(", ".join(share(values, key) or "-" for key in TAKEN))
+            values = curves.get("faig", {}).get(degradation, {}).get(f"{RATIOS[0]:g}", {})
+            cells.append(", ".join(share(values, key) or "-" for key in ("removed", "collateral")))
         gains_db = ", ".join(f"{gained[degradation]['gain']:.1f} dB" for degradation in BLUR_AND_NOISE)
         rows.append((name, f"{index_of(params(folder)).num_filters:,}", gains_db, *cells))
     heads = (f"1 % for {what}: removed, collateral" for what in BLUR_AND_NOISE.values())

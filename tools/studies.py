@@ -105,7 +105,7 @@ def attributions(root: Path) -> str:
         names = [name for name in DEGRADATIONS if name in next(iter(found["methods"].values()))]
         rows: list[Row] = []
         for method, values in found["methods"].items():
-            cells = [cell for name in names for cell in costs(values[name])]
+            cells = [cell for name in names for cell in costs(values[name], low=False)]
             rows.append((method, *cells, f"{values['seconds']:.0f}"))
         columns = ("removed", "collateral", "clean inputs lose [dB]")
         heads = (f"{DEGRADATIONS[name]}: {column}" for name in names for column in columns)
@@ -114,9 +114,10 @@ def attributions(root: Path) -> str:
     return "\n\n".join(parts) or table((), [])
 
 
-def costs(values: Json) -> Row:
-    """Removed and collateral as shares, and dB."""
-    return share(values, "removed", low=True), share(values, "collateral"), f"{values['clean_lost_db']:.2f}"
+def costs(values: Json, *, low: bool = True) -> Row:
+    """Removed and collateral as shares, and dB that clean inputs lose; ``low``: the collateral with its interval."""
+    taken = share(values, "collateral", low=low)
+    return share(values, "removed", low=True), taken, f"{values['clean_lost_db']:z.2f}"
 
 
 def overview(root: Path) -> str:
@@ -202,7 +203,7 @@ def learned(root: Path) -> str:
         for name in found["agreement"]:
             own, faig = (found["removed"][method][name][f"{ratio:g}"] for method in ("learned", "FAIG"))
             head = (network, f"{100 * ratio:g} %", DEGRADATIONS[name])
-            rows.append((*head, *intervals(own), *intervals(faig), *times))
+            rows.append((*head, *costs(own), *costs(faig), *times))
             times = ["", ""]
     heads = ("network", "masked", "filters for")
     columns = ("removed", "collateral", "clean inputs lose [dB]")
@@ -210,29 +211,18 @@ def learned(root: Path) -> str:
     return table((*heads, *methods, "CPU time, both [s]: learned", "FAIG, 8 nodes"), rows)
 
 
-def intervals(values: Json) -> Row:
-    """Removed and collateral as shares with their intervals, and dB."""
-    shares = (share(values, name, low=True) for name in ("removed", "collateral"))
-    return *shares, f"{values['clean_lost_db']:.2f}"
-
-
 def smaller_sets(root: Path) -> str:
     """What the learned ranking removes with fewer and with more filters."""
     rows: list[Row] = []
     for network, found in results_of(root, "learned_masks").get("networks", {}).items():
         for name in found["agreement"]:
-            sets = found["removed"]["learned"][name]
+            sets = (found["removed"]["learned"][name][ratio] for ratio in ("0.003", "0.01", "0.03"))
             cells = (
-                f"{100 * sets[ratio]['removed']:.0f} %, {taken(sets[ratio])}, {sets[ratio]['clean_lost_db']:.2f} dB"
-                for ratio in ("0.003", "0.01", "0.03")
+                f"{share(values, 'removed')}, {share(values, 'collateral') or '-'}, {values['clean_lost_db']:z.2f} dB"
+                for values in sets
             )
             rows.append((network, DEGRADATIONS[name], *cells))
     return table(("network", "filters for", "the best 0.3 %: removed, collateral, clean", "1 %", "3 %"), rows)
-
-
-def taken(values: Json) -> str:
-    """The collateral, where there is another ability to take along."""
-    return f"{100 * values['collateral']:.0f} %" if "collateral" in values else "-"
 
 
 def uniqueness(root: Path) -> str:

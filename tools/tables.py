@@ -63,14 +63,13 @@ def share(values: Mapping[str, Any], key: str, *, low: bool = False) -> str:
     if values.get(key) is None or pd.isna(values[key]):
         return ""
     low = low and f"{key}_low" in values
-    numbers = [f"{100 * values[name]:.0f}" for name in (key, f"{key}_low", f"{key}_high") if name == key or low]
-    numbers = [number.replace("-0", "0") if number == "-0" else number for number in numbers]
+    numbers = [f"{100 * values[name]:z.0f}" for name in (key, f"{key}_low", f"{key}_high") if name == key or low]
     return f"{numbers[0]} %" + (f" ({numbers[1]} to {numbers[2]})" if low else "")
 
 
 def judged(claim: Json) -> tuple[str, str, str]:
     """A claim's value with its interval, its threshold, and the verdict: ``0.96 (0.94 to 0.97)``, ``at least 0.75``."""
-    numbers = {key: f"{claim[key]:.2f}" for key in ("value", "low", "high", "threshold") if not pd.isna(claim[key])}
+    numbers = {key: f"{claim[key]:z.2f}" for key in ("value", "low", "high", "threshold") if not pd.isna(claim[key])}
     interval = f" ({numbers['low']} to {numbers['high']})" if "low" in numbers else ""
     bound = f"{claim['asked']} {numbers['threshold']}" if "threshold" in numbers else ""
     return numbers.get("value", "") + interval, bound, claim["verdict"]
