@@ -20,7 +20,6 @@ highlight_language = "text"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 
 myst_heading_anchors = 3
-suppress_warnings = ["toc.not_readable", "myst.xref_missing"]  # until docs/demo.md is here
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
