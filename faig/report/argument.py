@@ -121,30 +121,31 @@ def summarize_branches(
     Returns:
         By degradation, and as ``mean`` over them: ``psnr_one_branch``, ``psnr_two_branches`` in dB, ``ssim_...``, on
         luma ``psnr_y_...``, ``ssim_y_...``, and ``lead``: PSNR of two branches minus one; ``prediction.accuracy``;
-        both with intervals over images and replicates; by network ``parameters`` and ``gflops``. Nothing of an empty
+        all with intervals over images and replicates; by network ``parameters`` and ``gflops``. Nothing of an empty
         table, which stands for a network without blocks that a second branch could modulate.
     """
     results: dict[str, Any] = {}
     if table.empty:
         return results
-    leads = {}
+    measured = {}  # by result and key, (replicates, images)
     for name in [*dict.fromkeys(table["input"]), "mean"]:
         rows = table if name == "mean" else pd.DataFrame(table[table["input"] == name])
-        results[name] = {}
         for quality in [measure for measure in QUALITY if measure in rows]:
             both = {str(network): by_replicate(part, quality) for network, part in rows.groupby("network")}
-            results[name] |= {f"{quality}_{network}": float(values.mean()) for network, values in both.items()}
+            measured |= {f"{name}/{quality}_{network}": values for network, values in both.items()}
             if quality == "psnr":
-                leads[name] = both["two_branches"] - both["one_branch"]
+                measured[f"{name}/lead"] = both["two_branches"] - both["one_branch"]
     named = pd.DataFrame(table[table["network"] == "two_branches"])
-    right = by_replicate(named.assign(right=(named["predicted"] == named["input"]).astype(float)), "right")
-    samples = bootstrap_replicates({**leads, "accuracy": right}, bootstrap.num_resamples, generator)
-    for name, values in leads.items():
-        results[name] |= with_interval("lead", float(values.mean()), samples[name], bootstrap.confidence)
-    accuracy = with_interval("accuracy", float(right.mean()), samples["accuracy"], bootstrap.confidence)
+    right = named.assign(right=(named["predicted"] == named["input"]).astype(float))
+    measured["prediction/accuracy"] = by_replicate(right, "right")
+    samples = bootstrap_replicates(measured, bootstrap.num_resamples, generator)
+    for place, values in measured.items():
+        name, key = place.split("/")
+        found = with_interval(key, float(values.mean()), samples[place], bootstrap.confidence)
+        results[name] = results.get(name, {}) | found
     for network, rows in table.groupby("network"):
         results[str(network)] = {name: float(rows[name].iloc[0]) for name in ("parameters", "gflops")}
-    return results | {"prediction": accuracy}
+    return results
 
 
 def summarize_severity(
