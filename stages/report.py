@@ -8,7 +8,7 @@ from faig.page.run import Files
 from faig.report.claims import ClaimParams
 from stages.shared.cli import optional_path, stage, writes
 from stages.shared.shown import run_of_params
-from stages.shared.timings import read_timings
+from stages.shared.timings import read_timings, timings_file
 
 
 @stage
@@ -30,7 +30,7 @@ def main(output: Path, **paths: Path | None) -> None:
         asked = validate("", read_params(claims), dict[Name, ClaimParams], source=str(claims))
     else:
         asked = "There are no claims to judge: `argument/claims.yaml` was not given."
-    write_page(Files(output, paths), run_of_params(), asked, read_timings())
+    write_page(Files(output, {**paths, "timings": timings_file()}), run_of_params(), asked, read_timings())
 
 
 if __name__ == "__main__":

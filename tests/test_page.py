@@ -18,11 +18,14 @@ from faig.data.images import encode_png, write_png
 from faig.page.answer import answer, question
 from faig.page.images import PICTURE_BYTES
 from faig.page.run import MAKERS
+from faig.page.sections import claims, timings
 from faig.page.values import Number, Numbers, listed, numbers_of, written
+from faig.report.claims import ClaimParams
 from faig.report.numbers import to_table, write_numbers
 from stages.report import main
 
 SECTIONS = ("picture", "compare", "dials", "layers", "curves", "quality", "predictor", "claims", "argument", "made")
+MOST_OF_BLUR = "mask/blind/faig/blur/removed"
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
 
 
@@ -115,7 +118,7 @@ def test_the_answer_is_one_sentence_of_the_numbers():
     short, text = sentence()
     assert short == "Yes for blur and noise."
     assert text.replace("\N{NO-BREAK SPACE}", " ") == (
-        "Masking the 3 % of its filters (30 of 1,000) that FAIG finds for blur takes away 90 % (85 to 95) of what the "
+        "Masking the 3 % of its filters (30 of 1,000) found by FAIG for blur takes away 90 % (85 to 95) of what the "
         "network gained on blur and 10 % (5 to 15) of its gain on noise; masking those found for noise takes away 90 % "
         "(85 to 95) of what the network gained on noise and 10 % (5 to 15) of its gain on blur; masking as many at "
         "random takes away 9 % (4 to 14) of the gain on blur and 9 % (4 to 14) of that on noise."
@@ -128,8 +131,50 @@ def test_one_degradation_has_an_answer():
     assert text.count("takes away") == 2
 
 
-def test_filters_that_do_no_more_than_random_ones_are_no_answer():
-    assert sentence(method="random")[0] == "Not clearly for blur and noise."
+def verdict(**odd: tuple[float, float, float] | None) -> str:
+    """The answer's verdict where numbers of the blur filters are others, or None: not there."""
+    found = numbers()
+    rows = dict(found.rows)
+    for name, row in odd.items():
+        place = "mask/blind/random/blur/removed" if name == "random" else f"mask/blind/faig/blur/{name}"
+        rows.pop(place)
+        rows |= {place: row} if row else {}
+    run = replace(RUN, attributed=("blur",))
+    return answer(replace(found, rows=rows), run, 1000, {"params": "p", "table": "s"})["short"]
+
+
+def test_a_verdict_needs_whole_intervals():
+    assert verdict() == "Yes for blur."
+    assert verdict(removed=(0.52, 0.48, 0.6)) == "Not clearly for blur."
+    assert verdict(removed=(0.4, 0.3, 0.49)) == "No for blur."
+    assert verdict(selectivity=(0.1, -0.1, 0.2)) == "Not clearly for blur."
+    assert verdict(selectivity=(-0.2, -0.3, -0.1)) == "No for blur."
+    assert verdict(random=(0.8, 0.7, 0.86)) == "Not clearly for blur."
+    assert verdict(random=(0.97, 0.96, 0.99)) == "No for blur."
+
+
+def test_without_a_control_or_an_interval_the_run_cannot_tell():
+    assert verdict(random=None) == "This run cannot tell for blur, of which it lacks a number."
+    alone = verdict(removed=(0.9, 0.9, 0.9))
+    assert alone == "This run cannot tell for blur, since one test image has no interval."
+
+
+def test_an_answer_says_what_the_filters_keep_by_themselves():
+    kept = answer(numbers(), RUN, 1000, {"params": "p", "table": "s"})["kept"]
+    assert [part.value for part in kept if isinstance(part, Number)] == [0.3, 0.3]
+    assert answer(numbers(), replace(RUN, ratio=0.02), 1000, {"params": "p", "table": "s"})["kept"] == []
+
+
+def test_where_the_gain_on_one_is_small_the_answer_still_tells_what_its_filters_do_to_the_other():
+    rows = dict(numbers().rows)
+    for name in ("removed", "collateral", "selectivity", "lost_share/blur"):
+        del rows[f"mask/blind/faig/blur/{name}"]
+    found = answer(replace(numbers(), rows=rows), RUN, 1000, {"params": "p", "table": "s"})
+    text = "".join(part.text if isinstance(part, Number) else str(part) for part in found["sentence"])
+    assert "is too small to take a share of, and takes away 10 % of its gain on noise;" in text.replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
+    assert found["short"] == "Yes for noise; this run cannot tell for blur, on which the network gained too little."
 
 
 @pytest.mark.parametrize("attributed", [("blur", "noise"), ("blur", "rain")])
@@ -191,6 +236,39 @@ def test_claims_are_judged_or_said_to_be_missing(page: str):
     assert re.search(r"dials turn . not measured", shown)
 
 
+def test_a_claim_s_threshold_may_be_a_number_of_the_argument_which_is_then_missing():
+    asked = {
+        "less": ClaimParams(says="less", metric="mask/blind/random/blur/removed", at_most=MOST_OF_BLUR, set="before"),
+        "more": ClaimParams(
+            says="more", metric=MOST_OF_BLUR, at_least="compare_predictors/trivial/accuracy_all", set="before"
+        ),
+    }
+    found = claims(asked, numbers(), None, "claims.yaml")
+    assert found["sentence"] == ["This run can judge 1 claim: 1 holds."]
+    assert (found["judged"][0]["threshold"].name, found["judged"][0]["threshold"].href) == (MOST_OF_BLUR, "m.parquet")
+    assert found["judged"][0]["threshold"].interval == "(85 to 95)"
+    assert [row["of_mission"] for row in found["others"]] == [False]
+
+
+def test_verdicts_are_counted_in_a_sentence():
+    bounds = {"at least 80 %": 0.8, "at least 88 %": 0.88, "at least 89 %": 0.89, "at least 95 %": 0.95}
+    asked = {
+        name: ClaimParams(says=name, metric=MOST_OF_BLUR, at_least=bound, set="before")
+        for name, bound in bounds.items()
+    }
+    [said] = claims(asked, numbers(), None, "")["sentence"]
+    assert said.startswith("This run can judge 4 claims: 1 holds, 1 fails and 2 are unsure, since their intervals ")
+
+
+def test_the_argument_s_time_is_in_the_argument_s_page_alone():
+    noted = [
+        {"stage": stage, "seconds": 2, "peak_memory_mib": 1}
+        for stage in ("mask", "argument/dvc.yaml:retrain", "report", "argument/dvc.yaml:report_argument")
+    ]
+    shown = [[row["stage"] for row in timings(noted, has_argument=both)["rows"]] for both in (False, True)]
+    assert shown == [["mask"], ["mask", "retrain"]]
+
+
 def test_with_the_argument_s_numbers_every_claim_is_judged(made: tuple[Path, dict[str, Path | None]], tmp_path: Path):
     folder, paths = made
     dials = {"modulate": {"blur": {"monotonicity": 1.0, "monotonicity_low": 0.95, "monotonicity_high": 1.0}}}
@@ -210,7 +288,7 @@ def test_with_the_argument_s_numbers_every_claim_is_judged(made: tuple[Path, dic
 
 
 def test_a_confusion_matrix_counts_the_crops(page: str):
-    shown = re.findall(r'aria-label="(\d+) crops with ([\w ]+) named ([\w ]+)"', page)
+    shown = re.findall(r'aria-label="(\d+) crops? with ([\w ]+) named ([\w ]+)"', page)
     assert len(shown) == 2 * len(CLASSES) ** 2
     assert sum(int(count) for count, _, _ in shown) == 2 * len(CLASSES) * len(IMAGES)
     assert any(int(count) for count, actual, named in shown if actual != named)
@@ -314,7 +392,7 @@ def test_of_many_crops_the_wrong_ones_are_kept(tmp_path: Path):
     shown, total = re.findall(r"(\d+) of (\d+) crops are kept", section(page, "predictor"))[0]
     assert 0 < int(shown) < int(total) == len(CLASSES) * len(names)
     kept = re.findall(r'<figure data-actual="(\w+)" data-named="([^"]*)"', page)
-    cells = re.compile(r'data-actual="(\w+)" data-named="(\w+)" [^>]*aria-label="(\d+) crops')
+    cells = re.compile(r'data-actual="(\w+)" data-named="(\w+)" [^>]*aria-label="(\d+) crop')
     for predictor, matrix in re.findall(r'data-predictor="(\w+)"(.*?)</table>', page, flags=re.DOTALL):
         wrong = sum(int(count) for actual, named, count in cells.findall(matrix) if actual != named)
         assert wrong == sum(json.loads(unescape(named))[predictor] != actual for actual, named in kept) > 0

@@ -1,37 +1,52 @@
 """The first screen: the question, and its answer in one sentence made of the run's numbers."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from faig.base.ranking import num_discovered
 from faig.figures.plots import label_of
 from faig.page.run import Run
-from faig.page.values import Number, Numbers, alternating, listed
+from faig.page.values import Number, Numbers, alternating, listed, phrase
 
 CONTROL = "random"
 MOST = 0.5
 """The share of a gain that masking must take away for the answer to be yes."""
 RULE = (
-    "“Yes” means: with its whole interval, masking takes away at least half of the gain, more than it takes of the "
-    "gain on any other degradation, and more than masking as many filters at random does."
+    "“Yes” means that masking takes away more than half of the gain, more than it takes of the gain on any other "
+    "degradation whose filters were sought, and more than masking as many filters at random does, each with the whole "
+    "interval. “No” means that the opposite of one of these holds with the whole interval; all else is “not clearly”."
 )
+Verdict = Literal["yes", "no", "not clearly", "too little gain", "not measured", "no interval"]
+"""Of one degradation; the last three say why the run cannot tell."""
+SAID: dict[Verdict, str] = {
+    "yes": "yes for {}",
+    "not clearly": "not clearly for {}",
+    "no": "no for {}",
+    "too little gain": "this run cannot tell for {}, on which the network gained too little",
+    "not measured": "this run cannot tell for {}, of which it lacks a number",
+    "no interval": "this run cannot tell for {}, since one test image has no interval",
+}
+"""Each verdict about some degradations, in the order in which they are said."""
 
 
 def question(attributed: Sequence[str]) -> str:
     """What the page answers, in the words of its degradations."""
-    removed = [f"which remove {label_of(name)}" for name in attributed]
-    removed[0] = removed[0].replace("which ", "Which few filters of this network ", 1)
-    return f"{', '.join(removed)}, and is that true?"
+    first, *others = (f"remove {label_of(name)}" for name in attributed)
+    return ", ".join(
+        [f"Which few filters of this network {first}", *(f"which {each}" for each in others), "and is that true?"]
+    )
 
 
 def answer(numbers: Numbers, run: Run, num_filters: int | None, hrefs: dict[str, str]) -> dict[str, Any]:
-    """The answer: ``short``, its first word; ``sentence``, parts that are texts or numbers; ``rule`` of the word.
+    """The answer: ``short``, its verdict; ``sentence``, parts that are texts or numbers; ``rule`` of the verdict.
+
+    ``kept``: what the discovered filters keep by themselves, a sentence in parts, empty where that was not measured.
 
     Args:
         numbers: of the mission.
         run: the settings.
         num_filters: of the network; None where it is not known.
-        hrefs: links to params.yaml (``params``) and to the score table (``scores``).
+        hrefs: links to params.yaml (``params``) and to the score table (``table``).
     """
     share = Number(run.ratio, "few", "mask_ratio", hrefs["params"])
     clauses = [_clause(numbers, run, name) for name in run.attributed]
@@ -40,42 +55,36 @@ def answer(numbers: Numbers, run: Run, num_filters: int | None, hrefs: dict[str,
         counts = num_discovered(num_filters, run.ratio), num_filters
         few, all_of_them = (Number(count, "count", "filters", hrefs.get("table", "")) for count in counts)
         subject += [" (", few, " of ", all_of_them, ")"]
-    subject += [f" that {label_of(run.method)} finds for "]
+    subject += [f" found by {label_of(run.method)} for "]
     parts = [[*subject, *clauses[0]], *(["masking those found for ", *clause] for clause in clauses[1:])]
     if control := _control(numbers, run):
         parts.append(control)
-    return {"short": _short(numbers, run), "sentence": [*alternating(parts, "; "), "."], "rule": RULE}
+    sentence = [*alternating(parts, "; "), "."]
+    return {"short": _short(numbers, run), "sentence": sentence, "rule": RULE, "kept": _kept(numbers, run)}
 
 
 def _clause(numbers: Numbers, run: Run, name: str) -> list[object]:
     """What masking the filters found for one degradation does, from its name on."""
-    place = f"mask/{run.target}/{run.method}/{name}"
-    own = label_of(name)
+    place, own = f"mask/{run.target}/{run.method}/{name}", label_of(name)
     removed, gain = numbers(f"{place}/removed"), numbers(f"finetune/{run.target}/{name}/gain", "gain")
-    if removed is None:
-        lost = numbers(f"{place}/lost_db/{name}", "dB")
-        if lost is None or gain is None:
-            return [f"{own} was not measured"]
-        return [
-            f"{own} costs ",
-            lost,
-            f" on {own}, where the network gained only ",
-            gain,
-            ", too little to take a share of",
-        ]
-    clause: list[object] = [f"{own} takes away ", removed, f" of what the network gained on {own}"]
+    lost = numbers(f"{place}/lost_db/{name}", "dB")
     others = [other for other in run.attributed if other != name]
-    shared = [other for other in others if numbers(f"{place}/lost_share/{other}")]
-    if collateral := numbers(f"{place}/collateral"):
-        one = len(shared) == 1
-        clause += [
-            " and " if one else " and at most ",
-            collateral,
-            f" of its gain on {label_of(shared[0]) if one else listed([label_of(other) for other in shared], 'or')}",
-        ]
-    for other in others:
-        if other not in shared and (lost := numbers(f"{place}/lost_db/{other}", "dB")):
-            clause += [" and costs ", lost, f" on {label_of(other)}"]
+    shares = {other: share for other in others if (share := numbers(f"{place}/lost_share/{other}"))}
+    if removed is not None:
+        clause: list[object] = [f"{own} takes away ", removed, f" of what the network gained on {own}"]
+    elif lost is not None and gain is not None:
+        clause = [f"{own} costs ", lost, f" on {own}, where the gain of ", gain, " is too small to take a share of"]
+    else:
+        return [f"{own} was not measured"]
+    if most := numbers(f"{place}/collateral"):
+        start, names = " and " if len(shares) == 1 else " and at most ", [label_of(other) for other in shares]
+        clause += [start, most, f" of its gain on {listed(names, 'or')}"]
+    elif shares:
+        found = [[share, f" of its gain on {label_of(other)}"] for other, share in shares.items()]
+        clause += [", and takes away ", *phrase(found)]
+    costs = [(other, numbers(f"{place}/lost_db/{other}", "dB")) for other in others if other not in shares]
+    if losses := [[cost, f" on {label_of(other)}"] for other, cost in costs if cost]:
+        clause += [" and costs " if removed is not None else ", and costs ", *phrase(losses)]
     return clause
 
 
@@ -86,31 +95,42 @@ def _control(numbers: Numbers, run: Run) -> list[object]:
         [number, f" of {'that' if place else 'the gain'} on {label_of(name)}"]
         for place, (name, number) in enumerate((name, number) for name, number in found.items() if number)
     ]
-    return ["masking as many at random takes away ", *alternating(parts, " and ")] if parts else []
+    return ["masking as many at random takes away ", *phrase(parts)] if parts else []
+
+
+def _kept(numbers: Numbers, run: Run) -> list[object]:
+    """Whether the discovered filters are enough, a sentence; empty where that was not measured."""
+    places = {name: f"ratios/{run.target}/{run.method}/{name}/{run.ratio:g}/kept" for name in run.attributed}
+    parts = [[kept, f" of its gain on {label_of(name)}"] for name, place in places.items() if (kept := numbers(place))]
+    start = "That an ability goes with some filters does not mean that they are enough for it: with all others masked"
+    return [f"{start}, the network keeps ", *phrase(parts), "."] if parts else []
 
 
 def _short(numbers: Numbers, run: Run) -> str:
-    """Yes, yes for some, or no."""
-    verdicts = {name: _held(numbers, run, name) for name in run.attributed}
-    held = [label_of(name) for name, verdict in verdicts.items() if verdict]
-    not_held = [label_of(name) for name, verdict in verdicts.items() if verdict is False]
-    unknown = [label_of(name) for name, verdict in verdicts.items() if verdict is None]
-    if not held and not not_held:
-        return f"This run cannot tell: the network gained too little on {listed(unknown)}."
-    words = [f"yes for {listed(held)}"] if held else []
-    words += [f"not clearly for {listed(not_held)}"] if not_held else []
-    words += [f"for {listed(unknown)} this run cannot tell"] if unknown else []
-    text = "; ".join(words)
+    """The verdict of each degradation, those of one verdict together."""
+    verdicts = {name: _verdict(numbers, run, name) for name in run.attributed}
+    groups = {
+        said: [label_of(name) for name in verdicts if verdicts[name] == verdict] for verdict, said in SAID.items()
+    }
+    text = "; ".join(said.format(listed(names)) for said, names in groups.items() if names)
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _held(numbers: Numbers, run: Run, name: str) -> bool | None:
-    """Whether masking removes one ability and that alone; None where it cannot be told."""
+def _verdict(numbers: Numbers, run: Run, name: str) -> Verdict:
+    """Whether masking removes one ability, more of it than of others, and more than masking at random does."""
     place = f"mask/{run.target}/{run.method}/{name}"
     removed, selectivity = numbers(f"{place}/removed"), numbers(f"{place}/selectivity")
     random = numbers(f"mask/{run.target}/{CONTROL}/{name}/removed")
-    if removed is None or removed.low is None:
-        return None
-    beaten = 0.0 if random is None or random.high is None else random.high
-    alone = selectivity is None or (selectivity.low is not None and selectivity.low > 0)
-    return removed.low >= MOST and removed.low > beaten and alone
+    if removed is None:
+        return "too little gain" if numbers(f"{place}/lost_db/{name}") else "not measured"
+    if random is None or None in (removed.low, random.low):
+        return "not measured"
+    if removed.low == removed.high:
+        return "no interval"
+    # Each margin's lower and upper end: above 0 it is as asked. Two intervals are compared by their nearer ends.
+    margins = [(removed.low - MOST, removed.high - MOST), (removed.low - random.high, removed.high - random.low)]
+    if selectivity is not None:
+        margins.append((selectivity.low, selectivity.high))
+    if all(low > 0 for low, _ in margins):
+        return "yes"
+    return "no" if any(high < 0 for _, high in margins) else "not clearly"

@@ -63,7 +63,7 @@ def _curves(files: Files, run: Run, name: str, columns: Sequence[str]) -> dict[s
         x_title = f"lambda of the {own} filters" if name == "dials" else "level"
         y_title = "PSNR in dB" if name == "dials" else "response in dB"
         spec = lines(points, names, x_title=x_title, y_title=y_title)
-        charts.append({"id": f"{name}-{of}", "title": title, "spec": spec})
+        charts.append({"id": f"argument-{name}-{of}", "title": title, "spec": spec})
         for point in points:
             number = Number(point["y"], "dB", f"mean {measure}", href, point["low"], point["high"])
             labels = {"panel": own, "series": label_of(point["series"]), "at": point["x"]}

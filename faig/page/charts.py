@@ -57,7 +57,7 @@ def ratio_charts(numbers: Numbers, run: Run) -> dict[str, Any]:
 
 
 def _best(numbers: Numbers, run: Run, methods: Sequence[str]) -> list[object]:
-    """Which method's filters, at the run's share or the nearest one, remove most and take least along."""
+    """Which method's filters, at the run's share or the nearest one, remove most beyond what they take along."""
     clauses: list[list[object]] = []
     for degradation in run.attributed:
         found = []
@@ -72,12 +72,14 @@ def _best(numbers: Numbers, run: Run, methods: Sequence[str]) -> list[object]:
                     found.append((net, method, ratio, removed, along))
         if found:
             _, method, ratio, removed, along = max(found, key=lambda each: each[0])
-            clause = [f"for {label_of(degradation)} by {label_of(method)}, which take away ", removed]
+            clause = [f"for {label_of(degradation)} those of {label_of(method)}, which take away ", removed]
             clauses.append([*clause, " and take along ", along] if along else clause)
     if not clauses:
         return []
-    start = f"Of about {100 * run.ratio:g} % of the filters, those that remove most and take least along are found "
-    return [start, *alternating(clauses, "; "), "."]
+    start = (
+        f"Of the sets of about {100 * run.ratio:g} % of the filters, the best by what they take away beyond what they "
+    )
+    return [f"{start}take along are ", *alternating(clauses, "; "), "."]
 
 
 def _points(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -86,6 +86,7 @@ def context(
         "question": question(run.attributed),
         "answer": measured(answer, run, len(layers.numbers) if layers else None, _hrefs(files, run)),
         "confidence": run.bootstrap.confidence,
+        "num_images": _num_images(files),
         "pictures": pictures,
         "dials": dials,
         "layers": where,
@@ -99,7 +100,7 @@ def context(
         "argument": _found(argument.shown, files, run, further),
         "settings": sections.settings(run.shown),
         "versions": sections.versions(),
-        "timings": _found(sections.timings, noted),
+        "timings": _found(partial(sections.timings, has_argument=of_argument is not None), noted),
         "run": run,
         "hrefs": _hrefs(files, run),
         "colours": colours_of(degradations),
@@ -130,6 +131,12 @@ def _hrefs(files: Files, run: Run) -> dict[str, str]:
 def _pictures(files: Files, run: Run) -> dict[str, Any]:
     table = files.table("pictures", columns=["row", "column", "psnr", "png"])
     return shown_pictures(table, run, files.link(files["pictures"]))
+
+
+def _num_images(files: Files) -> int:
+    """How many test images there are; 0 where the files do not tell."""
+    hr = files.paths.get("hr")
+    return len(list((hr / "test").glob("*.png"))) if hr else 0
 
 
 def _filters(files: Files, run: Run) -> tuple[Layers | None, dict[str, Any]]:

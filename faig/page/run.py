@@ -69,12 +69,16 @@ class Files:
         if path is None:
             raise Missing(f"Not measured in this run. `{MAKERS[name]}` measures it.")
         if not path.exists():
-            raise Missing(f"Not measured in this run: there is no `{self.link(path)}`. `{MAKERS[name]}` makes it.")
+            raise Missing(f"Not measured in this run: there is no `{self.name(path)}`. `{MAKERS[name]}` makes it.")
         return path
 
     def link(self, path: Path) -> str:
         """A file's address, relative to the page."""
         return link(path, self.page)
+
+    def name(self, path: Path) -> str:
+        """A file as a reader names it, from the project's folder, which holds the page's."""
+        return self.link(path).removeprefix("../")
 
     def table(self, name: str, *parts: str, columns: Sequence[str] = ()) -> pd.DataFrame:
         """A Parquet file.
@@ -85,7 +89,7 @@ class Files:
         """
         path = self[name].joinpath(*parts)
         if not path.is_file():
-            raise Missing(f"Not measured in this run: there is no `{self.link(path)}`. `{MAKERS[name]}` makes it.")
+            raise Missing(f"Not measured in this run: there is no `{self.name(path)}`. `{MAKERS[name]}` makes it.")
         try:
             table = pd.read_parquet(path)
         except (OSError, ValueError) as error:

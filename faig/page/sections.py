@@ -6,22 +6,33 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from faig.figures.plots import label_of
 from faig.page.answer import CONTROL
 from faig.page.images import shown_crops
 from faig.page.run import Files, Missing, Run
-from faig.page.values import Kind, Number, Numbers, alternating, listed
-from faig.report.claims import VERDICTS, ClaimParams, judge
+from faig.page.values import Kind, Number, Numbers, listed, phrase
+from faig.report.claims import ClaimParams, judge
+from faig.report.numbers import COLUMNS, to_results
 from faig.report.prediction import evaluate_predictors, predictors
 
 PACKAGES = ("faig", "torch", "numpy", "opencv-python", "pandas", "scikit-learn", "altair", "vl-convert-python")
 MISSION = ("finetune", "score", "mask", "ratios", "predict")
 """What the names of the mission's numbers begin with that claims are about; all others are the argument's."""
+ARGUMENT = "argument/dvc.yaml:"
+"""What DVC puts before the names of the argument's stages."""
 MARKS = {"holds": "✓", "unsure": "~", "fails": "✗", "not measured": "·"}
 """A sign beside each verdict's word."""
+WORDS = {
+    "holds": ("holds", "hold"),
+    "fails": ("fails", "fail"),
+    "unsure": (
+        "is unsure, since its interval reaches over the threshold",
+        "are unsure, since their intervals reach over the threshold",
+    ),
+}
+"""What is said of one claim, and of several, of each verdict."""
 
 
 def quality(numbers: Numbers, run: Run) -> dict[str, Any]:
@@ -47,12 +58,11 @@ def quality(numbers: Numbers, run: Run) -> dict[str, Any]:
         }
         for name in inputs
     ]
-    parts = [["On average over the test images, the target gains ", row["gain"], f" on {row['input']}"] for row in rows]
-    parts = [[part[0] if not place else "", *part[1:]] for place, part in enumerate(parts)]
+    gains = phrase([[row["gain"], f" on {row['input']}"] for row in rows])
     return {
         "rows": rows,
         "has_ssim": any(row["ssim_target"] for row in rows),
-        "sentence": [*alternating(parts[:-1], ", "), *([" and "] if parts[1:] else []), *parts[-1], "."],
+        "sentence": ["The gain, averaged over the test images, is ", *gains, "."],
     }
 
 
@@ -122,9 +132,9 @@ def confusion(files: Files, run: Run, numbers: Numbers | None, room: int) -> dic
     except Missing:
         crops, counts = [], {"shown": 0, "all": len(named), "wrong": 0}
     accuracies = [matrix for matrix in matrices if matrix["accuracy"]]
-    parts = [[f"{matrix['label']} ", matrix["accuracy"]] for matrix in accuracies]
-    chance = f"; guessing would name {100 / len(run.classes):.0f} %."
-    sentence = ["Named rightly: ", *alternating(parts, ", "), chance] if parts else []
+    parts = [[matrix["accuracy"], f" by {matrix['label']}"] for matrix in accuracies]
+    chance = f"; guessing would be right in {100 / len(run.classes):.0f} %."
+    sentence = ["Of all crops, they name rightly ", *phrase(parts), chance] if parts else []
     return {
         "sentence": sentence,
         "classes": [{"key": name, "label": label_of(name)} for name in run.classes],
@@ -148,32 +158,33 @@ def claims(
     Raises:
         InputError: a claim's number is none.
     """
-    known: dict[str, Any] = {}
-    for numbers in (mission, argument):
-        for name, (value, low, high) in (numbers.rows if numbers else {}).items():
-            _put(known, name, value, low, high)
+    rows = {name: row for numbers in (mission, argument) if numbers for name, row in numbers.rows.items()}
+    known = to_results(pd.DataFrame([(name, *row) for name, row in rows.items()], columns=list(COLUMNS)))
+
+    def numbered(name: str, kind: Kind) -> Number | None:
+        return next((each(name, kind) for each in (mission, argument) if each and name in each.rows), None)
+
     judged, others = [], []
     for name, claim in asked.items():
         found = judge(claim, known)
         row = {"says": claim.says, "set": claim.set, "verdict": found["verdict"], "mark": MARKS[str(found["verdict"])]}
-        if found["verdict"] == "not measured":
-            others.append({**row, "of_mission": claim.metric.split("/")[0] in MISSION})
-            continue
-        numbers = next(each for each in (mission, argument) if each and claim.metric in each.rows)
         bound = claim.at_least if claim.at_least is not None else claim.at_most
-        threshold = float(found["threshold"])
+        if found["verdict"] == "not measured":
+            names = [place for place in (claim.metric, bound) if isinstance(place, str)]
+            others.append({**row, "of_mission": all(place.split("/")[0] in MISSION for place in names)})
+            continue
         kind = kind_of(claim.metric)
+        fixed = Number(float(found["threshold"]), "dB" if kind == "gain" else kind, f"{name}: {bound}", href)
         row |= {
-            "number": numbers(claim.metric, kind),
+            "number": numbered(claim.metric, kind),
             "asked": "at least" if claim.at_least is not None else "at most",
-            "threshold": Number(threshold, "dB" if kind == "gain" else kind, f"{name}: {bound}", href),
+            "threshold": (numbered(bound, kind) if isinstance(bound, str) else None) or fixed,
         }
         judged.append(row)
-    counts = {verdict: sum(row["verdict"] == verdict for row in [*judged, *others]) for verdict in VERDICTS}
-    words = {"holds": "hold", "unsure": "are unsure, since their interval reaches over the threshold", "fails": "fail"}
-    parts = [f"{counts[verdict]} {word}" for verdict, word in words.items() if counts[verdict]]
-    sentence = f"Of the {len(judged)} claims that this run can judge, {listed(parts)}." if judged else ""
-    return {"judged": judged, "others": others, "sentence": [sentence]}
+    counts = {verdict: sum(row["verdict"] == verdict for row in judged) for verdict in WORDS}
+    parts = [f"{count} {WORDS[verdict][count != 1]}" for verdict, count in counts.items() if count]
+    sentence = f"This run can judge {len(judged)} claim{'s' if judged[1:] else ''}: {listed(parts)}."
+    return {"judged": judged, "others": others, "sentence": [sentence] if judged else []}
 
 
 def kind_of(name: str) -> Kind:
@@ -183,15 +194,6 @@ def kind_of(name: str) -> Kind:
         return "gain"
     shares = ("removed", "collateral", "selectivity", "kept", "recovered", "behind", "accuracy")
     return "share" if last.startswith(shares) else "plain"
-
-
-def _put(results: dict[str, Any], name: str, value: float, low: float, high: float) -> None:
-    *parents, last = name.split("/")
-    for part in parents:
-        results = results.setdefault(part, {})
-    for key, number in ((last, value), (f"{last}_low", low), (f"{last}_high", high)):
-        if not np.isnan(number):
-            results[key] = number
 
 
 # What it was made with
@@ -233,20 +235,24 @@ def versions() -> list[dict[str, str]]:
     return found
 
 
-def timings(noted: Sequence[Mapping[str, object]]) -> dict[str, Any]:
+def timings(noted: Sequence[Mapping[str, object]], *, has_argument: bool) -> dict[str, Any]:
     """Time and memory per stage, in the order of the last runs, and their sum.
+
+    The pages' own stages are left out, and those of the argument where the page does not show it: what ran after a page
+    was written does not change the page that is written next.
 
     Raises:
         Missing: nothing was noted.
     """
     rows = [
         {
-            "stage": str(row["stage"]).removeprefix("argument/dvc.yaml:"),
+            "stage": str(row["stage"]).removeprefix(ARGUMENT),
             "seconds": float(str(row["seconds"])),
             "memory": float(str(row["peak_memory_mib"])),
         }
         for row in noted
-        if str(row["stage"]).split(":")[-1] not in ("report", "report_argument")
+        if str(row["stage"]).removeprefix(ARGUMENT) not in ("report", "report_argument")
+        and (has_argument or not str(row["stage"]).startswith(ARGUMENT))
     ]
     if not rows:
         raise Missing("No time was noted: DVC has run no stage with these settings on this machine.")

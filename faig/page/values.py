@@ -97,3 +97,9 @@ def alternating(parts: list[list[object]], separator: str) -> Iterator[object]:
     for number, part in enumerate(parts):
         yield from [separator] if number else []
         yield from part
+
+
+def phrase(parts: list[list[object]]) -> list[object]:
+    """``a``, ``a and b``, ``a, b and c`` of parts that hold texts and numbers."""
+    last = [" and ", *parts[-1]] if parts[1:] else parts[-1]
+    return [*alternating(parts[:-1], ", "), *last]

@@ -59,7 +59,7 @@
     }
     const all = Number(button.textContent);
     const kept = shown < all ? ` ${shown} of them ${shown === 1 ? "is" : "are"} kept in this page.` : "";
-    text.textContent = `${button.getAttribute("aria-label").replace(/^1 crops/, "1 crop")}.${kept}`;
+    text.textContent = `${button.getAttribute("aria-label")}.${kept}`;
   };
   const open = (matrix) => {
     for (const other of place.querySelectorAll(".matrix")) other.hidden = other !== matrix;
