@@ -177,6 +177,16 @@ def test_charts_are_drawn_anew_when_the_scheme_changes(page: Page):
     )
 
 
+def test_all_charts_are_printed_in_light_colours(browser: Browser, address: str):
+    with watched_page(browser, viewport=DESKTOP, color_scheme="dark") as page:
+        page.goto(address)
+        fills = "[...document.querySelectorAll('.plot')].map(plot => plot.querySelector('text')?.getAttribute('fill'))"
+        number = page.locator(".plot").count()
+        for event, ink in (("beforeprint", "#5a626b"), ("afterprint", "#a3a9b0")):  # --muted of either scheme
+            page.evaluate(f"dispatchEvent(new Event('{event}'))")
+            page.wait_for_function(f"{fills}.filter(fill => fill === '{ink}').length === {number}")
+
+
 def test_the_keyboard_reaches_the_results_first(page: Page):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the results"

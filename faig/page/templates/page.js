@@ -80,8 +80,10 @@
 (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const LIGHTER = { "#000000": "#f7ecd8", "#0072b2": "#3f8ae0", "#d55e00": "#f08a4b", "#56b4e9": "#6fc8f7", "#009e73": "#3cc79b" };
-  const inScheme = (colour) => (dark.matches ? LIGHTER[colour] ?? colour : colour);
-  const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const page = document.documentElement;
+  const isDark = () => dark.matches && !page.classList.contains("printing");
+  const inScheme = (colour) => (isDark() ? LIGHTER[colour] ?? colour : colour);
+  const variable = (name) => getComputedStyle(page).getPropertyValue(`--${name}`).trim();
   const specs = new Map([...document.querySelectorAll("script[data-chart]")].map((each) => [each.dataset.chart, each.textContent]));
   const views = new Map();
   const config = () => {
@@ -99,7 +101,7 @@
   };
   const draw = async (id) => {
     const text = specs.get(id).replace(/#[0-9a-f]{6}/g, inScheme);
-    const options = { actions: false, renderer: "svg", ast: true, config: config(), tooltip: { theme: dark.matches ? "dark" : "light" } };
+    const options = { actions: false, renderer: "svg", ast: true, config: config(), tooltip: { theme: isDark() ? "dark" : "light" } };
     const result = await vegaEmbed(document.getElementById(id), JSON.parse(text), options);
     views.get(id)?.finalize();
     views.set(id, result);
@@ -122,7 +124,9 @@
   const paint = () => {
     for (const swatch of document.querySelectorAll(".swatch[data-colour]")) swatch.style.background = inScheme(swatch.dataset.colour);
   };
+  const repaint = (ids) => { paint(); [...ids].forEach(draw); };
   paint();
-  dark.addEventListener("change", () => { paint(); [...views.keys()].forEach(draw); });
-  addEventListener("beforeprint", () => specs.forEach((_, id) => views.has(id) || draw(id)));
+  dark.addEventListener("change", () => repaint(views.keys()));
+  addEventListener("beforeprint", () => { page.classList.add("printing"); repaint(specs.keys()); });
+  addEventListener("afterprint", () => { page.classList.remove("printing"); repaint(views.keys()); });
 })();
