@@ -287,6 +287,13 @@ def test_with_the_argument_s_numbers_every_claim_is_judged(made: tuple[Path, dic
     assert "Response over severity" not in section(page, "argument")
 
 
+def test_an_argument_without_numbers_is_said(made: tuple[Path, dict[str, Path | None]], tmp_path: Path):
+    folder, paths = made
+    write_numbers(tmp_path / "argument.parquet", {"modulate": {"blur": {"monotonicity": 1.0}}})
+    page = page_of(folder, {**paths, "argument": tmp_path / "argument.parquet", "measured": tmp_path})
+    assert "hold nothing that is shown here" in section(page, "argument")
+
+
 def test_a_confusion_matrix_counts_the_crops(page: str):
     shown = re.findall(r'aria-label="(\d+) crops? with ([\w ]+) named ([\w ]+)"', page)
     assert len(shown) == 2 * len(CLASSES) ** 2

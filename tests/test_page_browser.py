@@ -80,6 +80,18 @@ def test_nothing_is_wider_than_a_phone(browser: Browser, address: str):
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
+def test_a_long_name_makes_nothing_wider_than_a_phone(browser: Browser, tmp_path: Path):
+    paths = make_run(tmp_path)
+    pictures = pd.read_parquet(str(paths["pictures"]))
+    pictures["row"] = pictures["row"].replace({"blur": "x" * 80})
+    pictures["column"] = pictures["column"].replace({"faig/blur": f"faig/{'x' * 80}"})
+    pictures.to_parquet(str(paths["pictures"]))
+    page_of(tmp_path, paths)
+    with watched_page(browser, viewport=PHONE) as page:
+        page.goto((tmp_path / "report/index.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
 def test_without_scripts_the_page_can_be_read(browser: Browser, address: str):
     with watched_page(browser, java_script_enabled=False) as page:
         page.goto(address)

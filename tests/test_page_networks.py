@@ -3,6 +3,7 @@
 import base64
 import json
 import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,14 @@ from faig.networks.models import NetworkParams, NetworkSpec, build_network
 from faig.networks.weights import save_network
 from faig.page import networks
 from faig.page.networks import dials_data, layers_data, read_tiles
-from faig.page.packing import pack, unpack
+from faig.page.packing import pack
+
+
+def unpack(packed) -> np.ndarray:
+    """The numbers (n,) of :func:`pack`, as the page's script reads them."""
+    dtype = np.dtype(packed["type"]).newbyteorder("<")
+    planes = np.frombuffer(zlib.decompress(base64.b64decode(packed["content"])), np.uint8)
+    return np.frombuffer(planes.reshape(dtype.itemsize, -1).T.tobytes(), dtype).astype(packed["type"])
 
 
 def saved(folder, spec, *, granularity: Any = "kernel", seed=0):

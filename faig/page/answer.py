@@ -7,8 +7,8 @@ from faig.base.ranking import num_discovered
 from faig.figures.plots import label_of
 from faig.page.run import Run
 from faig.page.values import Number, Numbers, alternating, listed, phrase
+from faig.report.mission import CONTROL
 
-CONTROL = "random"
 MOST = 0.5
 """The share of a gain that masking must take away for the answer to be yes."""
 RULE = (

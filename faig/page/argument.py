@@ -32,13 +32,16 @@ def shown(files: Files, run: Run, numbers: Numbers | str) -> dict[str, Any]:
     """
     if isinstance(numbers, str):
         raise Missing(numbers)
-    return {
+    parts = {
         "dials": _curves(files, run, "dials", ("dial", "value", "input", "image", "psnr")),
         "severity": _curves(files, run, "severity", ("degradation", "value", "filters", "image", "response")),
         "retraining": _retraining(numbers, run),
         "predictors": _predictors(numbers, run),
         "branches": _branches(numbers),
     }
+    if not any(parts.values()):
+        raise Missing("The argument's numbers hold nothing that is shown here. `make argument` makes them.")
+    return parts
 
 
 def _curves(files: Files, run: Run, name: str, columns: Sequence[str]) -> dict[str, Any] | None:

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from faig.figures.plots import READABLE, colours_of, label_of
-from faig.page.answer import CONTROL
-from faig.page.run import Missing, Run
+from faig.page.run import Missing, Run, methods_in
 from faig.page.values import Numbers, alternating, written
 
 QUANTITIES = {
@@ -33,7 +32,7 @@ def ratio_charts(numbers: Numbers, run: Run) -> dict[str, Any]:
         Missing: no curve was measured.
     """
     place = f"ratios/{run.target}"
-    methods = sorted(numbers.below(place), key=lambda name: (name != run.method, name == CONTROL, name))
+    methods = methods_in(numbers, run, "ratios")
     charts, rows = [], []
     for quantity, title in QUANTITIES.items():
         found = {name: _points(numbers, place, methods, name, quantity) for name in run.attributed}
@@ -157,7 +156,7 @@ def bars(rows: Sequence[Mapping[str, Any]], order: Sequence[str], colour: str, x
     return _spec(alt.layer(*layers), height=28 * len(order))
 
 
-def _spec(chart: alt.LayerChart | alt.FacetChart, height: int = HEIGHT) -> dict[str, Any]:
+def _spec(chart: alt.LayerChart, height: int = HEIGHT) -> dict[str, Any]:
     """The chart as plain data, as wide as its place, without what the page's script adds in its scheme's colours."""
     spec = chart.properties(width="container", height=height).to_dict()
     spec.pop("config", None)

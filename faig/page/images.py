@@ -73,7 +73,7 @@ def shown_pictures(table: pd.DataFrame, run: Run, href: str) -> dict[str, Any]:
 def title_of(column: str) -> str:
     """What a column of the masking picture is called."""
     if "/" not in column:
-        return {"input": "input", "target": "target"}.get(column, column)
+        return column
     method, name = column.split("/", 1)
     return "as many at random" if method == "random" else f"{label_of(name)} filters masked"
 

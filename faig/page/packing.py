@@ -3,7 +3,6 @@
 import base64
 import json
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,6 @@ def pack(values: np.ndarray) -> dict[str, Any]:
     planes = np.frombuffer(little.tobytes(), np.uint8).reshape(-1, little.itemsize).T
     content = base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode()
     return {"type": values.dtype.name, "length": values.size, "content": content}
-
-
-def unpack(packed: Mapping[str, Any]) -> np.ndarray:
-    """The numbers (n,) of :func:`pack`; the page's script has its own."""
-    dtype = np.dtype(packed["type"]).newbyteorder("<")
-    planes = np.frombuffer(zlib.decompress(base64.b64decode(packed["content"])), np.uint8)
-    return np.frombuffer(planes.reshape(dtype.itemsize, -1).T.tobytes(), dtype).astype(packed["type"])
 
 
 def read_weights(path: Path) -> tuple[dict[str, Any], Weights]:

@@ -28,8 +28,8 @@ STYLES = ("page.css", "dials.css", "layers.css")
 SCRIPTS = ("page.js", "network.js", "dials.js", "layers.js")
 """Of the templates' folder, in the order in which the page runs them."""
 UNRANKED = "There is no score table that ranks all filters of {}. `dvc repro score` makes it."
-MOST, OTHERS = 4_700_000, 500_000
-"""Bytes of a page that still takes crops of the predictor, and of what it holds beside images, networks and Vega."""
+PAGE_BYTES, OTHER_BYTES = 4_700_000, 500_000
+"""Of a page that still takes crops of the predictor, and of what it holds beside images, networks and Vega."""
 
 
 def write_page(
@@ -79,12 +79,12 @@ def context(
     def measured(section: Callable[..., T], *arguments: object) -> T | str:
         return mission if isinstance(mission, str) else _found(section, mission, *arguments)
 
-    pictures, vega = _found(_pictures, files, run), _vega()
+    pictures, vega, hrefs = _found(_pictures, files, run), _vega(), _hrefs(files, run)
     dials, where = _found(_dials, files, run, found, layers), _found(_layers, files, run, layers)
-    used = OTHERS + sum(len(json.dumps(part, default=str)) for part in (pictures, vega, dials, where))
+    used = OTHER_BYTES + sum(len(json.dumps(part, default=str)) for part in (pictures, vega, dials, where))
     return {
         "question": question(run.attributed),
-        "answer": measured(answer, run, len(layers.numbers) if layers else None, _hrefs(files, run)),
+        "answer": measured(answer, run, len(layers.numbers) if layers else None, hrefs),
         "confidence": run.bootstrap.confidence,
         "num_images": _num_images(files),
         "pictures": pictures,
@@ -93,16 +93,16 @@ def context(
         "curves": measured(ratio_charts, run),
         "quality": measured(sections.quality, run),
         "masking": measured(sections.masking, run),
-        "confusion": _found(sections.confusion, files, run, of_mission, max(0, MOST - used) * 3 // 4),
+        "confusion": _found(sections.confusion, files, run, of_mission, max(0, PAGE_BYTES - used) * 3 // 4),
         "claims": asked
         if isinstance(asked, str)
-        else sections.claims(asked, of_mission, of_argument, _hrefs(files, run).get("claims", "")),
+        else sections.claims(asked, of_mission, of_argument, hrefs.get("claims", "")),
         "argument": _found(argument.shown, files, run, further),
         "settings": sections.settings(run.shown),
         "versions": sections.versions(),
         "timings": _found(partial(sections.timings, has_argument=of_argument is not None), noted),
         "run": run,
-        "hrefs": _hrefs(files, run),
+        "hrefs": hrefs,
         "colours": colours_of(degradations),
         "style": "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in STYLES),
         "vega": vega,

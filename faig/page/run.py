@@ -10,6 +10,7 @@ import pandas as pd
 from faig.base.errors import InputError
 from faig.base.statistics import BootstrapParams
 from faig.page.values import Numbers, link, numbers_of
+from faig.report.mission import CONTROL
 
 MAKERS = {
     "mission": "dvc repro summarize",
@@ -46,6 +47,12 @@ class Run:
     picture: int
     seed: int
     shown: Mapping[str, Any]
+
+
+def methods_in(numbers: Numbers, run: Run, section: str) -> list[str]:
+    """The methods that a section of the main target's numbers has: the run's own first, the control last."""
+    found = numbers.below(section, run.target)
+    return sorted(found, key=lambda name: (name != run.method, name == CONTROL, name))
 
 
 class Missing(Exception):  # noqa: N818  # no mistake: a section that has nothing to show

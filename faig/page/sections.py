@@ -9,9 +9,8 @@ from typing import Any
 import pandas as pd
 
 from faig.figures.plots import label_of
-from faig.page.answer import CONTROL
 from faig.page.images import shown_crops
-from faig.page.run import Files, Missing, Run
+from faig.page.run import Files, Missing, Run, methods_in
 from faig.page.values import Kind, Number, Numbers, listed, phrase
 from faig.report.claims import ClaimParams, judge
 from faig.report.numbers import COLUMNS, to_results
@@ -73,9 +72,8 @@ def masking(numbers: Numbers, run: Run) -> dict[str, Any]:
         Missing: it was not measured.
     """
     place = f"mask/{run.target}"
-    methods = sorted(numbers.below(place), key=lambda name: (name != run.method, name == CONTROL, name))
     rows = []
-    for method in methods:
+    for method in methods_in(numbers, run, "mask"):
         for name in (name for name in run.attributed if name in numbers.below(place, method)):
             row = f"{place}/{method}/{name}"
             rows.append(
