@@ -170,6 +170,15 @@ def test_a_point_under_the_mouse_says_its_number_and_interval(page: Page):
     assert "FAIG, 1 % of the filters: 90\N{NO-BREAK SPACE}% (85 to 95)" in tooltip.inner_text()
 
 
+def test_a_point_that_is_tapped_says_its_number(browser: Browser, address: str):
+    with watched_page(browser, viewport=PHONE, has_touch=True, is_mobile=True) as page:
+        page.goto(address)
+        page.locator("#removed-blur").scroll_into_view_if_needed()
+        page.locator("#removed-blur svg .layer_3_marks path").first.tap()
+        page.locator("#vg-tooltip-element.visible").wait_for()
+        assert "90" in page.locator("#vg-tooltip-element").inner_text()
+
+
 def test_a_method_can_be_hidden(page: Page):
     draw_all(page)
     lines = page.locator("#removed-blur svg .mark-line path")

@@ -117,7 +117,12 @@
       draw(entry.target.id);
     }
   }, { rootMargin: "600px" });
-  for (const id of specs.keys()) watcher.observe(document.getElementById(id));
+  for (const id of specs.keys()) {
+    const place = document.getElementById(id);
+    watcher.observe(place);
+    // Vega's tooltips follow a moving pointer, which a tap is not.
+    place.addEventListener("click", (event) => event.target.dispatchEvent(new PointerEvent("pointermove", event)));
+  }
   for (const legend of document.querySelectorAll("fieldset.legend")) {
     legend.addEventListener("change", () => legend.dataset.charts.split(" ").forEach(filter));
   }
