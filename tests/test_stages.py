@@ -346,6 +346,7 @@ def test_a_changed_module_changes_the_lists_of_those_that_import_it_and_no_other
         "sweep",
         "predict",
         "summarize",
+        "report",
         "modulate",
         "retrain",
         "compare_predictors",

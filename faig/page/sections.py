@@ -130,9 +130,12 @@ def confusion(files: Files, run: Run, numbers: Numbers | None, room: int) -> dic
     except Missing:
         crops, counts = [], {"shown": 0, "all": len(named), "wrong": 0}
     accuracies = [matrix for matrix in matrices if matrix["accuracy"]]
-    parts = [[matrix["accuracy"], f" by {matrix['label']}"] for matrix in accuracies]
-    chance = f"; guessing would be right in {100 / len(run.classes):.0f} %."
-    sentence = ["Of all crops, they name rightly ", *phrase(parts), chance] if parts else []
+    parts = [
+        [matrix["accuracy"], f"{'' if place else ' of all crops'} by {matrix['label']}"]
+        for place, matrix in enumerate(accuracies)
+    ]
+    chance = f"; by guessing it would be {100 / len(run.classes):.0f} %."
+    sentence = ["Named rightly are ", *phrase(parts), chance] if parts else []
     return {
         "sentence": sentence,
         "classes": [{"key": name, "label": label_of(name)} for name in run.classes],
