@@ -119,18 +119,22 @@ def _short(numbers: Numbers, run: Run) -> str:
 def _verdict(numbers: Numbers, run: Run, name: str) -> Verdict:
     """Whether masking removes one ability, more of it than of others, and more than masking at random does."""
     place = f"mask/{run.target}/{run.method}/{name}"
-    removed, selectivity = numbers(f"{place}/removed"), numbers(f"{place}/selectivity")
-    random = numbers(f"mask/{run.target}/{CONTROL}/{name}/removed")
-    if removed is None:
+    names = f"{place}/removed", f"{place}/selectivity", f"mask/{run.target}/{CONTROL}/{name}/removed"
+    if numbers(names[0]) is None:
         return "too little gain" if numbers(f"{place}/lost_db/{name}") else "not measured"
-    if random is None or None in (removed.low, random.low):
+    removed, alone, random = (_ends(numbers(each)) for each in names)
+    if removed is None or random is None or (alone is None and numbers(names[1]) is not None):
         return "not measured"
-    if removed.low == removed.high:
+    (low, high), (random_low, random_high) = removed, random
+    if low == high:
         return "no interval"
     # Each margin's lower and upper end: above 0 it is as asked. Two intervals are compared by their nearer ends.
-    margins = [(removed.low - MOST, removed.high - MOST), (removed.low - random.high, removed.high - random.low)]
-    if selectivity is not None:
-        margins.append((selectivity.low, selectivity.high))
+    margins = [(low - MOST, high - MOST), (low - random_high, high - random_low), *([alone] if alone else [])]
     if all(low > 0 for low, _ in margins):
         return "yes"
     return "no" if any(high < 0 for _, high in margins) else "not clearly"
+
+
+def _ends(number: Number | None) -> tuple[float, float] | None:
+    """The ends of a number's interval; None where there is none."""
+    return None if number is None or number.low is None or number.high is None else (number.low, number.high)

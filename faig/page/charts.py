@@ -156,7 +156,7 @@ def bars(rows: Sequence[Mapping[str, Any]], order: Sequence[str], colour: str, x
     return _spec(alt.layer(*layers), height=28 * len(order))
 
 
-def _spec(chart: alt.LayerChart, height: int = HEIGHT) -> dict[str, Any]:
+def _spec(chart: alt.LayerChart | alt.FacetChart, height: int = HEIGHT) -> dict[str, Any]:
     """The chart as plain data, as wide as its place, without what the page's script adds in its scheme's colours."""
     spec = chart.properties(width="container", height=height).to_dict()
     spec.pop("config", None)
