@@ -17,7 +17,7 @@ LOCAL = re.compile(r"file:|data:|blob:|about:|(https?|wss?)://127\.0\.0\.1[:/]")
 MISSING = "needs Debian's chromium and Playwright: apt install chromium"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # each module that imports it has its own, and Playwright runs but once at a time
 def browser() -> Iterator[Browser]:
     """Chromium; a test is skipped where there is none."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
