@@ -153,6 +153,16 @@ def test_a_verdict_needs_whole_intervals():
     assert verdict(random=(0.97, 0.96, 0.99)) == "No for blur."
 
 
+def test_beside_random_filters_more_than_the_whole_gain_counts_as_the_whole():
+    """Filters that break the network take away more than those that take away what it gained."""
+    assert verdict(removed=(1.3, 1.1, 1.5), random=(4.0, 3.0, 5.0)) == "Not clearly for blur."
+    assert verdict(removed=(1.3, 1.1, 1.5), random=(0.5, 0.4, 0.6)) == "Yes for blur."
+    rows = {**numbers().rows, "mask/blind/random/blur/removed": (4.0, 3.0, 5.0)}
+    broken = answer(replace(numbers(), rows=rows), RUN, 1000, {"params": "p", "table": "s"})["sentence"]
+    assert "costs clean inputs" in "".join(map(str, broken))
+    assert "costs clean inputs" not in sentence()[1]
+
+
 def test_without_a_control_or_an_interval_the_run_cannot_tell():
     assert verdict(random=None) == "This run cannot tell for blur, of which it lacks a number."
     alone = verdict(removed=(0.9, 0.9, 0.9))

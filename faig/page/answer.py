@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from faig.base.ranking import num_discovered
+from faig.data.targets import CLEAN
 from faig.figures.plots import label_of
 from faig.page.run import Run
 from faig.page.values import Number, Numbers, alternating, listed, phrase
@@ -14,7 +15,8 @@ MOST = 0.5
 RULE = (
     "“Yes” means that masking takes away more than half of the gain, more than it takes of the gain on any other "
     "degradation whose filters were sought, and more than masking as many filters at random does, each with the whole "
-    "interval. “No” means that the opposite of one of these holds with the whole interval; all else is “not clearly”."
+    "interval. “No” means that the opposite of one of these holds with the whole interval; all else is “not clearly”. "
+    "Beside random filters, more than the whole gain counts as the whole: what is lost beyond it is damage."
 )
 Verdict = Literal["yes", "no", "not clearly", "too little gain", "not measured", "no interval"]
 """Of one degradation; the last three say why the run cannot tell."""
@@ -95,7 +97,21 @@ def _control(numbers: Numbers, run: Run) -> list[object]:
         [number, f" of {'that' if place else 'the gain'} on {label_of(name)}"]
         for place, (name, number) in enumerate((name, number) for name, number in found.items() if number)
     ]
-    return ["masking as many at random takes away ", *phrase(parts)] if parts else []
+    if not parts:
+        return []
+    damage = [
+        part for name, number in found.items() if number and number.value > 1 for part in _damage(numbers, run, name)
+    ]
+    return ["masking as many at random takes away ", *phrase(parts), *damage]
+
+
+def _damage(numbers: Numbers, run: Run, name: str) -> list[object]:
+    """What clean inputs lose by random filters that take away more than the whole gain, and by the discovered ones."""
+    costs = [numbers(f"mask/{run.target}/{method}/{name}/lost_db/{CLEAN}", "dB") for method in (CONTROL, run.method)]
+    if None in costs:
+        return []
+    at_random, own = costs
+    return [", and costs clean inputs ", at_random, f", where masking those found for {label_of(name)} costs ", own]
 
 
 def _kept(numbers: Numbers, run: Run) -> list[object]:
@@ -129,7 +145,8 @@ def _verdict(numbers: Numbers, run: Run, name: str) -> Verdict:
     if low == high:
         return "no interval"
     # Each margin's lower and upper end: above 0 it is as asked. Two intervals are compared by their nearer ends.
-    margins = [(low - MOST, high - MOST), (low - random_high, high - random_low), *([alone] if alone else [])]
+    beyond_random = min(low, 1) - min(random_high, 1), min(high, 1) - min(random_low, 1)
+    margins = [(low - MOST, high - MOST), beyond_random, *([alone] if alone else [])]
     if all(low > 0 for low, _ in margins):
         return "yes"
     return "no" if any(high < 0 for _, high in margins) else "not clearly"
