@@ -22,8 +22,9 @@ from faig.networks.weights import save_network
 from tools.demo import uploads
 from tools.demo.drawing import draw
 from tools.demo.filters import read_rankings
+from tools.demo.inputs import Wish, degrade_tile, place_of
 from tools.demo.pairs import FIRST, given_pair, own_run, page_operations, preset_pair, published_pairs
-from tools.demo.restoring import Studio, Wish, degrade_tile, place_of
+from tools.demo.restoring import Studio
 from tools.demo.sharing import Newest, Recent
 from tools.demo.uploads import Photograph, read_upload
 from tools.demo.words import chances, message

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from tools.demo.handlers import AS_IT_IS, DEGRADE, START, Page
-from tools.demo.restoring import LEFT, LIMITS, MAX_LAMBDA
+from tools.demo.inputs import LEFT, LIMITS, MAX_LAMBDA
 from tools.demo.words import NO_FILTERS, message
 
 INTRODUCTION = """# What do which filters do?

@@ -15,8 +15,9 @@ import numpy as np
 from faig.base.errors import InputError
 from faig.base.progress import format_duration
 from tools.demo.drawing import draw
+from tools.demo.inputs import NO_JPEG, Wish, place_of
 from tools.demo.pairs import MAX_DIALS
-from tools.demo.restoring import NO_JPEG, Opened, Studio, Wish, place_of
+from tools.demo.restoring import Opened, Studio
 from tools.demo.sharing import Newest, Recent
 from tools.demo.uploads import Photograph, read_offered, read_upload
 from tools.demo.words import CALIBRATING, METHOD_NAMES, NO_FILTERS, chances, message, network_words, numbers
