@@ -91,10 +91,10 @@ def test_an_uploaded_photograph_is_read_as_it_is(tmp_path, photograph):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"hello", "is not an image"),
-        (b"", "is not an image"),
-        (b"%PDF-1.4", "is not an image"),
-        (encode(Image.new("RGB", (64, 64)), "GIF"), "is not an image"),
+        (b"hello", "is not a PNG"),
+        (b"", "is not a PNG"),
+        (b"%PDF-1.4", "is not a PNG"),
+        (encode(Image.new("RGB", (64, 64)), "GIF"), "is not a PNG"),
         (encode(Image.effect_noise((200, 200), 50))[:5000], "cannot be decoded"),
         (encode(Image.new("RGB", (64, 10))), "each side"),
         (encode(Image.new("RGBA", (64, 64))), "transparent"),

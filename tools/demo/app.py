@@ -1,5 +1,6 @@
 """The page: what is on it, and which handler is called where something on it is changed."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -7,35 +8,42 @@ import gradio as gr
 
 from tools.demo.handlers import AS_IT_IS, DEGRADE, START, Page
 from tools.demo.inputs import LEFT, LIMITS, MAX_LAMBDA
+from tools.demo.pairs import MAX_DIALS
 from tools.demo.words import NO_FILTERS, message
 
-INTRODUCTION = """# What do which filters do?
+TITLE = "Which few filters remove blur, which remove noise?"
+INTRODUCTION = f"""# {TITLE}
 A network learned to upscale (the *baseline*), and was then trained further to remove blur and noise as well (the
-*target*). Each dial moves the few filters that were found to be responsible for one ability: at 0 they have the
-baseline's weights, at 1 the target's, and at 1.5 they go beyond. All other filters stay the target's."""
-DIALS = "**Dials**: lambda of the filters of each ability. 0: as in the baseline, 1: as in the target."
-DEGRADATION = "**Degradation**: blur, downsampling, noise, then JPEG. Noise is a share of white."
+*target*). For each of these abilities, a few filters were found to be responsible; a dial sets what they hold. At 1
+they have the target's weights, and at 0 the baseline's: they are *masked*. All other filters stay the target's. **Mask
+the filters for noise**, and the noise comes back while the blur is still removed; left of the divider is then what the
+target makes of it."""
+DIALS = (
+    "## Dials\nEach sets lambda of one ability's filters. 0: the baseline's weights, 1: the target's, up to 1.5: "
+    "beyond."
+)
+DEGRADATION = (
+    "## Degradation\nThe photograph is blurred, made smaller, and given noise and JPEG's artefacts, in this order. "
+    "Sigma of the noise is a share of white."
+)
 SLIDERS = (
     ("blur", "Blur: sigma, pixels", 0.1, LIMITS["blur"], START["blur"]),
     ("noise", "Noise: sigma", 0.01, LIMITS["noise"], START["noise"]),
     ("jpeg", "JPEG: quality (100: none)", 1, LIMITS["jpeg"], START["jpeg"]),
 )
 SHARE = "Share of all filters that each dial moves, in %"
-PLACES = (("left", "Tile: left to right"), ("top", "Tile: top to foot"))
+PLACES = (("left", "Frame: left to right"), ("top", "Frame: top to bottom"))
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def build(page: Page, first: str) -> gr.Blocks:
     """The page, opened with the pair ``first``."""
     opened = page.studio.open(first)
-    method, ratio, words, search_button, *dial_updates = page.controls(opened)
-    with gr.Blocks(title="What do which filters do?", analytics_enabled=False, delete_cache=(600, 1800)) as blocks:
+    method, ratio, words, search_button, *updates = page.controls(opened)
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 1800)) as blocks:
         gr.Markdown(INTRODUCTION, elem_id="title")
         first_note = "" if opened.rankings.methods else message(NO_FILTERS)
-        word, note = (
-            gr.HTML(text, elem_id=name, elem_classes="message", padding=False)
-            for name, text in (("word", ""), ("note", first_note))
-        )
+        note = gr.HTML(first_note, elem_id="note", elem_classes="message", padding=False)
         upload_state = gr.State(None, time_to_live=3600)
         with gr.Row():
             with gr.Column(scale=3, min_width=320):
@@ -59,12 +67,23 @@ def build(page: Page, first: str) -> gr.Blocks:
                 with gr.Group():
                     gr.Markdown(DIALS, elem_classes="hint")
                     with gr.Row():
-                        dials = [_dial(number, update) for number, update in enumerate(dial_updates)]
+                        dials = [
+                            _slider(f"dial-{number}", 0.05, (0, MAX_LAMBDA), **_options(update))
+                            for number, update in enumerate(updates[:MAX_DIALS])
+                        ]
+                    with gr.Row():
+                        masks = [
+                            gr.Button(size="sm", min_width=200, elem_id=f"mask-{number}", **_options(update))
+                            for number, update in enumerate(updates[MAX_DIALS:])
+                        ]
                     reset = gr.Button("Put dials and sliders back", size="sm", elem_id="reset")
                 with gr.Group():
                     gr.Markdown(DEGRADATION, elem_classes="hint")
                     with gr.Row():
-                        blur, noise, jpeg = (_slider(*each) for each in SLIDERS)
+                        blur, noise, jpeg = (
+                            _slider(name, step, limits, value=value, label=label)
+                            for name, label, step, limits, value in SLIDERS
+                        )
                 psnr = gr.HTML("", elem_id="psnr", padding=False)
         with gr.Row():
             with gr.Column(scale=3, min_width=320):
@@ -76,9 +95,7 @@ def build(page: Page, first: str) -> gr.Blocks:
                     methods = gr.Dropdown(
                         method["choices"], value=method["value"], label="Filters found by", elem_id="method"
                     )
-                    share = _slider(
-                        "ratio", "Share of all filters that each dial moves, in %", 0.1, (0.1, 10), ratio["value"]
-                    )
+                    share = _slider("ratio", 0.1, (0.1, 10), label=SHARE, value=ratio["value"])
                     search = gr.Button(
                         "Find its filters by all methods",
                         size="sm",
@@ -92,11 +109,11 @@ def build(page: Page, first: str) -> gr.Blocks:
                     [DEGRADE, AS_IT_IS],
                     value=DEGRADE,
                     label="What is done with it",
-                    info="As it is, it is the network's input, and no original is known.",
+                    info="As it is, no original is known, so there is no PSNR.",
                     elem_id="use",
                 )
                 small = gr.Image(
-                    label="Click where the tile is to lie",
+                    label="Click to move the frame",
                     interactive=False,
                     buttons=[],
                     format="png",
@@ -104,20 +121,20 @@ def build(page: Page, first: str) -> gr.Blocks:
                     elem_id="place",
                 )
                 with gr.Row():
-                    left, top = (_slider(key, label, 0.01, (0, 1), 0.5) for key, label in PLACES)
+                    left, top = (_slider(key, 0.01, (0, 1), value=0.5, label=label) for key, label in PLACES)
         material = [upload_state, name]
         given = [*material, pair, left, top, use, blur, noise, jpeg, methods, share, shown, *dials]
         newest: dict[str, Any] = {"trigger_mode": "always_last", "concurrency_limit": 4}
-        turning = {"outputs": [pictures, psnr, drawing, word], **newest}
+        turning = {"outputs": [pictures, psnr, drawing], **newest}
         telling = {"fn": page.tell, "inputs": given, "outputs": told, **newest, **PRIVATE}
 
         def turn(event: Any) -> None:
             event(page.turn, given, **turning, **PRIVATE).then(**telling)
 
         sliders = [left, top, blur, noise, jpeg, share, *dials]
-        changed = [each.input for each in (name, use, methods, shown)]
-        # Not `input`: what is typed beyond the range is put back into it, unsaid, as the field is left.
-        changed += [each.change for each in sliders]
+        changed = [each.input for each in (name, use, methods)]
+        # Not `input`: some are set by buttons; what is typed beyond a range is put back into it as the field is left.
+        changed += [each.change for each in (shown, *sliders)]
         turn(partial(gr.on, [*changed, blocks.load]))
         places = [*material, pair, left, top, use]
         gr.on(
@@ -128,30 +145,27 @@ def build(page: Page, first: str) -> gr.Blocks:
             trigger_mode="always_last",
             **PRIVATE,
         )
-        controls = [methods, share, description, search, *dials, note]
+        for dial, mask in zip(dials, masks, strict=True):
+            mask.click(lambda: (0.0, "target"), None, [dial, shown], **PRIVATE)
+        controls = [methods, share, description, search, *dials, *masks, note]
         turn(pair.input(page.choose, pair, controls, **PRIVATE).then)
         turn(upload.upload(page.receive, upload, [*material, note], **PRIVATE).then)
         turn(small.select(page.place, [*material, pair, use], [left, top], **PRIVATE).then)
         searching = search.click(page.search, pair, note, concurrency_limit=2, **PRIVATE)
         turn(searching.success(page.choose, pair, controls, **PRIVATE).then)
-        turn(reset.click(page.back, pair, [methods, share, blur, noise, jpeg, left, top, *dials], **PRIVATE).then)
+        turn(
+            reset.click(page.back, pair, [methods, share, blur, noise, jpeg, left, top, shown, *dials], **PRIVATE).then
+        )
     return blocks
 
 
-def _slider(name: str, label: str, step: float, limits: tuple[float, float], value: float) -> gr.Slider:
-    return gr.Slider(*limits, value=value, step=step, label=label, min_width=200, elem_id=name, buttons=[])
+def _options(update: Mapping[str, Any]) -> dict[str, Any]:
+    """What an update of a component says, as arguments of its constructor."""
+    return {key: value for key, value in update.items() if key != "__type__"}
 
 
-def _dial(number: int, update: dict[str, Any]) -> gr.Slider:
-    """A dial; those that a pair has no ability for are hidden."""
-    return gr.Slider(
-        0,
-        MAX_LAMBDA,
-        value=1.0,
-        step=0.05,
-        label=update.get("label", f"dial {number}"),
-        visible=update["visible"],
-        min_width=200,
-        elem_id=f"dial-{number}",
-        buttons=[],
-    )
+def _slider(name: str, step: float, limits: tuple[float, float], **options: Any) -> gr.Slider:
+    slider = gr.Slider(*limits, step=step, min_width=200, elem_id=name, buttons=[], **options)
+    # Gradio's own check of the range prints a traceback in the terminal; a Wish checks it, too.
+    slider.preprocess = lambda payload: payload
+    return slider

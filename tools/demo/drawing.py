@@ -37,8 +37,10 @@ def draw(index: FilterIndex, found: Mapping[str, np.ndarray], dials: Sequence[fl
     every = -(-num_layers // LABELS)
     total = sum(len(filters) for filters in found.values())
     parts = [
+        "<h2>Where the filters of the dials are</h2>"
         '<div class="scroll" tabindex="0" role="group" aria-label="Drawing of the network">'
-        f'<svg class="network" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(_summary(index, found))}">'
+        f'<svg class="network" viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(_summary(index, found))}">'
     ]
     for layer, name in enumerate(index.layers):
         x = layer * pitch + gap / 2

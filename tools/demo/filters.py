@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from faig.attribution.learning import Inputs
 from faig.attribution.path import PathModel
 from faig.attribution.quadrature import QuadratureParams
 from faig.base.errors import InputError
@@ -24,7 +25,7 @@ from faig.data.photographs import TRAIN_FILES
 from faig.data.targets import TargetParams
 from faig.experiments.forecast import Forecast, forecast
 from faig.experiments.score_table import METHODS, write_scores
-from faig.experiments.scoring import LearnedParams, ScoreParams, cut_crops, num_passes, score_filters
+from faig.experiments.scoring import Images, LearnedParams, ScoreParams, cut_crops, num_passes, score_filters
 from tools.demo.pairs import NetworkPair
 from tools.demo.uploads import bundled_files
 
@@ -107,33 +108,35 @@ def read_rankings(paths: list[Path], model: PathModel, abilities: tuple[str, ...
 class Search:
     """The search for the filters of one pair: by all methods, on crops of the bundled photographs.
 
-    ``path``: where the score table is kept. ``seconds``: what the search is expected to take.
+    ``path``: where the score table is kept.
     """
 
     pair: NetworkPair
     model: PathModel
     path: Path
 
-    def _material(self) -> tuple[TargetParams, tuple]:
+    @property
+    def _target(self) -> TargetParams:
         abilities = self.pair.abilities
-        target = TargetParams(mixture=dict.fromkeys(abilities, 1.0), attribute=abilities, effort=1.0)
+        return TargetParams(mixture=dict.fromkeys(abilities, 1.0), attribute=abilities, effort=1.0)
+
+    def _crops(self) -> tuple[Images, Inputs]:
+        target = self._target
         pairs = [pair for name in target.degradations for pair in training_pairs(self.pair, name)]
-        return target, cut_crops(pairs, target, PARAMS, SEED)[:2]
+        return cut_crops(pairs, target, PARAMS, SEED)[:2]
 
     @property
     def num_steps(self) -> int:
         """How often ``advance`` is called by :meth:`run`."""
-        abilities = self.pair.abilities
-        return num_passes(TargetParams(mixture=dict.fromkeys(abilities, 1.0), attribute=abilities, effort=1.0))
+        return num_passes(self._target)
 
     def forecast(self) -> Forecast:
-        """Time and memory that :meth:`run` will take.
+        """Time and memory that :meth:`run` is expected to take.
 
         Raises:
             InputError: more memory is needed than is free.
         """
-        target, (images, learnt_from) = self._material()
-        return forecast(self.model, images, learnt_from, target, PARAMS, ALONE)
+        return forecast(self.model, *self._crops(), self._target, PARAMS, ALONE)
 
     def run(self, advance: Callable[[int], None]) -> None:
         """Score the filters and keep the table; what was begun before is taken up.
@@ -141,11 +144,10 @@ class Search:
         Raises:
             InputError: the network cannot be scored.
         """
-        target, (images, learnt_from) = self._material()
         generator = np.random.default_rng(derive_seed(SEED, "random"))
         parts = self.path.parent / "parts"
         scores, _ = score_filters(
-            self.model, images, learnt_from, target, PARAMS, SEED, generator, ALONE, advance, Store(parts)
+            self.model, *self._crops(), self._target, PARAMS, SEED, generator, ALONE, advance, Store(parts)
         )
         write_scores(self.path, self.model.index, scores, {"made_by": "tools.demo"})
         shutil.rmtree(parts, ignore_errors=True)

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tools.demo.uploads import Photograph, read_offered, read_upload
 from tools.demo.words import CALIBRATING, METHOD_NAMES, NO_FILTERS, chances, message, network_words, numbers
 
 UPLOAD = "upload"
-DEGRADE, AS_IT_IS = "degrade it, then restore", "it is the input, as it is"
+DEGRADE, AS_IT_IS = "degrade it, then restore it", "restore it as it is"
 START = {"blur": 2.0, "noise": 0.1, "jpeg": NO_JPEG}
 THUMBNAIL = 320
 """Pixels of the longer side of the picture in which the tile's place is shown."""
@@ -78,7 +79,7 @@ class Page:
         )
 
     def turn(self, request: gr.Request, upload: Photograph | None, name: str, *values: Any) -> Iterator[tuple]:
-        """Restore as the controls stand: pictures, numbers, drawing and a message."""
+        """Restore as the controls stand: pictures, numbers and drawing; a refusal is shown for some seconds."""
         is_newest = self.newest.begin(request.session_hash or "")
         try:
             photograph, wish = self.photograph(name, upload), self.wish(*values)
@@ -86,13 +87,14 @@ class Page:
             drawing, before = drawing_of(self.studio, opened, wish), None
             for answer in self.studio.answer(photograph, wish):
                 if not is_newest():  # what was known before may have overtaken this
-                    yield (gr.skip(),) * 4
+                    yield (gr.skip(),) * 3
                     return
                 pictures = gr.skip() if before is answer.right else (answer.left, answer.right)
                 before = answer.right
-                yield pictures, numbers(answer.psnr, answer.seconds, answer.is_whole), drawing, ""
+                yield pictures, numbers(answer.psnr, answer.seconds, answer.is_whole), drawing
         except InputError as error:
-            yield gr.skip(), gr.skip(), gr.skip(), message(str(error))
+            gr.Warning(escape(str(error)), title="Not possible")
+            yield (gr.skip(),) * 3
 
     def tell(self, request: gr.Request, upload: Photograph | None, name: str, *values: Any) -> Iterator[Any]:
         """What the predictor takes the input for."""
@@ -119,26 +121,29 @@ class Page:
         try:
             opened = self.studio.open(pair)
         except InputError as error:
-            return [gr.skip()] * (4 + MAX_DIALS) + [message(str(error))]
+            return [gr.skip()] * (4 + 2 * MAX_DIALS) + [message(str(error))]
         return [*self.controls(opened), message("" if opened.rankings.methods else NO_FILTERS)]
 
     def controls(self, opened: Opened) -> list[Any]:
-        """Updates of method, ratio, description, search button and dials."""
+        """Updates of method, ratio, description, search button, dials, and the buttons that mask."""
         methods, model = opened.rankings.methods, opened.model
         method = opened.pair.method if opened.pair.method in methods else next(iter(methods), None)
         missing = not {"learned", "second_order"} <= set(methods)
         words = network_words(len(model.index.layers), model.index.num_filters, opened.pair.scale)
-        dials = [
-            gr.update(label=f"{ability}: lambda", value=1.0, visible=bool(methods))
-            for ability in opened.pair.abilities[:MAX_DIALS]
-        ]
-        dials += [gr.update(value=1.0, visible=False)] * (MAX_DIALS - len(dials))
+        abilities = opened.pair.abilities[:MAX_DIALS]
+        hidden = [gr.update(visible=False)] * (MAX_DIALS - len(abilities))
+        is_found = bool(methods)
+        dials = [gr.update(label=f"{name}: lambda", value=1.0, visible=is_found) for name in abilities]
+        masks = [gr.update(value=f"Mask the filters for {name}", visible=is_found) for name in abilities]
         return [
             gr.update(choices=[(METHOD_NAMES.get(name, name), name) for name in methods], value=method),
             gr.update(value=100 * opened.pair.ratio),
             words,
             gr.update(visible=missing),
             *dials,
+            *hidden,
+            *masks,
+            *hidden,
         ]
 
     def place(self, event: gr.SelectData, upload: Photograph | None, name: str, pair: str, use: str) -> tuple[Any, Any]:
@@ -162,8 +167,8 @@ class Page:
         """What everything but the photograph and the networks is put back to."""
         with suppress(InputError):
             method, ratio, _, _, *dials = self.controls(self.studio.open(pair))
-            return [method, ratio, *START.values(), 0.5, 0.5, *dials]
-        return [gr.skip()] * (7 + MAX_DIALS)
+            return [method, ratio, *START.values(), 0.5, 0.5, "input", *dials[:MAX_DIALS]]
+        return [gr.skip()] * (8 + MAX_DIALS)
 
     def receive(self, path: str | None) -> tuple[Any, Any, Any]:
         """A file was uploaded: the photograph, the choices of photographs, and a message; the file is deleted."""
@@ -186,7 +191,7 @@ class Page:
         except InputError as error:
             yield message(str(error))
             return
-        yield message(f"Finding the filters takes {expected}. The dials can be turned meanwhile.")
+        yield message(f"Finding the filters is estimated to take {expected}. The dials can be turned meanwhile.")
         steps, total, start = [0], opened.search.num_steps, time.monotonic()
         failure: list[BaseException] = []
 
@@ -204,7 +209,10 @@ class Page:
         while thread.is_alive():
             thread.join(1.0)
             passed = format_duration(time.monotonic() - start)
-            yield message(f"Finding the filters: step {steps[0]} of {total}, {passed} of {expected}.")
+            yield message(
+                f"Finding the filters: step {steps[0]} of {total} after {passed}. The estimate was {expected}; it "
+                "takes longer where other programs are busy."
+            )
         if failure and not isinstance(failure[0], InputError):
             raise failure[0]
         yield message(f"The filters could not be found: {failure[0]}" if failure else "The filters were found.")

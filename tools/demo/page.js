@@ -1,8 +1,8 @@
 // What Gradio's divider and thumbnail lack for readers who do not see them, or use no mouse.
 () => {
   const STEP = 0.05; // of the pictures' width, for one press of an arrow key
-  const label = (element, name) => {
-    if (element && element.getAttribute("aria-label") !== name) element.setAttribute("aria-label", name);
+  const set = (element, attribute, value) => {
+    if (element && element.getAttribute(attribute) !== value) element.setAttribute(attribute, value);
   };
 
   const position = () => {
@@ -28,24 +28,29 @@
     const [before, after] = document.querySelectorAll("#pictures img");
     if (before && !before.alt) before.alt = "Before: what is chosen to be left of the divider";
     if (after && !after.alt) after.alt = "After: restored as the dials stand";
-    label(document.querySelector("#place button"), "The photograph, with a frame around the tile");
+    const small = document.querySelector("#place img");
+    if (small) small.loading = "eager"; // Gradio's waits until it is scrolled to, and is missing in print
+    set(document.querySelector("#place button"), "aria-label", "The photograph, with a frame around the tile");
     const divider = document.querySelector("#pictures [data-testid=slider]");
+    set(divider, "aria-valuenow", String(position()));
     if (!divider || divider.tabIndex === 0) return;
     divider.tabIndex = 0;
     divider.setAttribute("role", "slider");
     divider.setAttribute("aria-valuemin", "0");
     divider.setAttribute("aria-valuemax", "100");
-    divider.setAttribute("aria-valuenow", String(position()));
-    label(divider, "Divider between before and after");
+    set(divider, "aria-label", "Divider between before and after");
     divider.addEventListener("keydown", (event) => {
       const way = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
       if (!way) return;
       event.preventDefault();
       push(divider, way);
-      requestAnimationFrame(() => divider.setAttribute("aria-valuenow", String(position())));
     });
   };
 
-  new MutationObserver(describe).observe(document.body, { childList: true, subtree: true });
+  new MutationObserver(describe).observe(document.body, {
+    childList: true,
+    subtree: true,
+    attributeFilter: ["style"], // the divider's place
+  });
   describe();
 }

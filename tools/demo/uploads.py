@@ -90,7 +90,7 @@ def _require_photograph(content: bytes, name: str) -> None:
             warnings.simplefilter("ignore")  # Pillow's own warning of large images: MAX_PIXELS decides here
             header = Image.open(io.BytesIO(content), formats=KINDS)
     except UnidentifiedImageError as error:
-        raise InputError(f"{name} is not an image: choose a PNG, JPEG, WebP, TIFF or BMP file") from error
+        raise InputError(f"{name} is not a PNG, JPEG, WebP, TIFF or BMP image: choose one that is") from error
     except Image.DecompressionBombError as error:
         raise InputError(f"{name} declares far too many pixels and was not decoded: choose a smaller image") from error
     except (OSError, ValueError, SyntaxError) as error:
@@ -107,7 +107,7 @@ def _fitted(pixels: np.ndarray, name: str) -> tuple[np.ndarray, str]:
     """A photograph of a size that can be used, and a sentence where it was shrunk."""
     height, width = pixels.shape[:2]
     if min(height, width) < MIN_SIDE:
-        raise InputError(f"{name} has {width} x {height} pixels: each side must have {MIN_SIDE} at least")
+        raise InputError(f"{name} has {width} x {height} pixels: each side must have at least {MIN_SIDE}")
     if height * width <= KEPT_PIXELS:
         return pixels, ""
     factor = (KEPT_PIXELS / (height * width)) ** 0.5

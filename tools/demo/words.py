@@ -14,6 +14,7 @@ NO_FILTERS = (
     "The filters of these networks have not been found yet, so there are no dials. "
     "Press “Find its filters by all methods” under “Networks and filters”."
 )
+CLASS_NAMES = {"blur_noise": "blur and noise"}
 METHOD_NAMES = {
     "faig": "FAIG: which filters changed the error",
     "learned": "learned masks: which ones take the ability away and nothing else",
@@ -43,7 +44,7 @@ def numbers(psnr: Mapping[str, float], seconds: float, is_whole: bool) -> str:
         f'<tr class="{name}"><th scope="row">{title}</th><td>{cells[name]}</td></tr>' for name, title in ROWS.items()
     )
     return (
-        f'<table class="numbers"><caption class="quiet">PSNR: how close each picture is to the original. More is '
+        '<h2>PSNR</h2><table class="numbers"><caption class="quiet">How close each picture is to the original. More is '
         f"better.{took}</caption>{rows}</table>"
     )
 
@@ -52,17 +53,19 @@ def chances(probabilities: Mapping[str, float]) -> str:
     """The probability of each class."""
     if not probabilities:
         return ""
+    names = {name: escape(CLASS_NAMES.get(name, name)) for name in probabilities}
     best = max(probabilities, key=lambda name: probabilities[name])
     rows = "".join(
-        f"<span>{escape(name)}</span>"
+        f"<span>{names[name]}</span>"
         f'<span class="bar" aria-hidden="true"><i style="width:{100 * value:.1f}%"></i></span>'
         f'<span class="share">{100 * value:.0f} %</span>'
         for name, value in probabilities.items()
     )
     return (
-        f'<p>The network takes this input for <strong>{escape(best)}</strong>.</p><div class="chances">{rows}</div>'
-        '<p class="quiet">Told from how its output changes where the discovered filters are masked; no original is '
-        "needed.</p>"
+        f"<h2>Which degradation is this?</h2><p>The network takes this input for <strong>{names[best]}</strong>.</p>"
+        f'<div class="chances">{rows}</div>'
+        '<p class="quiet">This is told from how the output changes when the filters of each dial are masked; no '
+        "original is needed.</p>"
     )
 
 
