@@ -337,6 +337,12 @@ def test_checkpoints_of_two_scales_are_refused_and_what_is_no_weights_file(tmp_p
         given_pair(tmp_path / "1.py", tmp_path / "2.py", factory, (4, 1), None, "kernel", ABILITIES)
 
 
+def test_plain_weights_of_this_projects_own_networks_say_what_is_missing(tmp_path):
+    torch.save(build_network(TINY, 0).state_dict(), tmp_path / "plain.pth")
+    with pytest.raises(InputError, match="--network: a factory, or srresnet"):
+        given_pair(tmp_path / "plain.pth", tmp_path / "plain.pth", "spandrel", (4, 1), None, "kernel", ABILITIES)
+
+
 def test_a_checkpoint_that_holds_code_is_refused_and_not_run(tmp_path):
     class Harmful:
         def __reduce__(self):

@@ -72,7 +72,7 @@ def serve(pairs: dict, host: str, port: int | None, in_browser: bool, threads: i
         )
     except OSError as error:
         where = f"port {port} is" if port is not None else f"all ports from {PORTS[0]} to {PORTS[-1]} are"
-        raise InputError(f"{where} in use: choose another by --port") from error
+        raise InputError(f"{where} in use, or {host} is no address of this machine: see --port and --host") from error
     click.echo(f"The page is open at {url} (Ctrl-C stops it).")
 
 

@@ -237,7 +237,14 @@ def _adopt(path: Path, choice: NetworkChoice, scales: Sequence[int]) -> tuple[nn
             return adopt(path, choice, scale)
         except InputError as error:
             errors.append(str(error))
-    raise InputError(errors[0].replace("params.yaml says scale =", "the target or --scale says"))
+    words = {
+        "params.yaml says scale =": "the target or --scale says",
+        "Name a factory in network.name instead": "Say --network: a factory, or srresnet or srcnn with --width and "
+        "--depth",
+    }
+    for in_params, here in words.items():
+        errors[0] = errors[0].replace(in_params, here)
+    raise InputError(errors[0])
 
 
 def _between(given: Sequence[tuple[nn.Module, Spec]], compute: Compute, granularity: Granularity) -> PathModel:
