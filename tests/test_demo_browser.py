@@ -136,9 +136,7 @@ def choose(page, name, text):
 
 
 def upload(page, name, content):
-    page.locator("#upload ~ input[type=file], #upload input[type=file], input[type=file]").first.set_input_files(
-        [{"name": name, "mimeType": "image/png", "buffer": content}]
-    )
+    page.locator("input[type=file]").first.set_input_files([{"name": name, "mimeType": "image/png", "buffer": content}])
 
 
 def test_the_page_shows_pictures_numbers_classes_and_the_network(browser, address):
@@ -210,8 +208,9 @@ def test_method_ratio_degradation_and_what_is_left_can_be_chosen(browser, addres
     with opened(browser, address) as page:
         drawn = page.locator("#drawing").inner_html()
         turn(page, "ratio", "10")
-        expect(page.locator("#drawing .legend")).not_to_have_text(re.compile("1 filters"), timeout=TIMEOUT)
-        assert page.locator("#drawing").inner_html() != drawn
+        page.wait_for_function(
+            "before => document.querySelector('#drawing').innerHTML !== before", arg=drawn, timeout=TIMEOUT
+        )
         with new_pictures(page):
             turn(page, "dial-0", "0")
         with new_pictures(page):
@@ -302,7 +301,7 @@ def test_a_dial_beyond_its_range_by_hand_is_refused_and_the_page_goes_on(browser
 
         page.route("**/queue/join*", forge)
         turn(page, "dial-0", "0.5")
-        page.wait_for_timeout(3000)
+        expect(page.get_by_text("nothing was changed")).to_be_visible(timeout=TIMEOUT)
         assert page.evaluate(PICTURES) == shown
         page.unroute("**/queue/join*")
         with new_pictures(page):
@@ -336,12 +335,12 @@ def test_the_server_stops_at_once_while_it_computes(browser, project):
         page.goto(url)
         expect(page.locator("#told strong")).to_be_visible(timeout=TIMEOUT)
         page.locator("#search").click()
-        expect(page.locator("#note")).to_contain_text("step", timeout=TIMEOUT)
+        expect(page.locator("#note")).to_contain_text(re.compile("estimate|found"), timeout=TIMEOUT)
         assert not errors
         turn(page, "dial-0", "9")
         expect(page.get_by_text("a dial must be from 0 to 1.5, not 9")).to_be_visible(timeout=TIMEOUT)
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
         assert process.stdout is not None
         assert process.stdout.read().strip() == "Stopped."
         page.wait_for_timeout(3000)
