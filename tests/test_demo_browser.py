@@ -248,14 +248,14 @@ def test_uploads_are_shown_or_refused_in_a_sentence_and_none_is_kept(browser, ad
             ("bomb.png", declaring(40000, 25000), "not decoded"),
         ):
             upload(page, name, content)
-            expect(page.locator("#note")).to_contain_text(f"{name} ", timeout=TIMEOUT)
-            expect(page.locator("#note")).to_contain_text(words)
+            expect(page.locator("#word")).to_contain_text(f"{name} ", timeout=TIMEOUT)
+            expect(page.locator("#word")).to_contain_text(words)
             assert page.evaluate(PICTURES) == shown
         large = io.BytesIO()
         Image.new("RGB", (8000, 5000), (90, 120, 60)).save(large, "JPEG")
         with new_pictures(page):
             upload(page, "large.jpg", large.getvalue())
-        expect(page.locator("#note")).to_contain_text("was shrunk to")
+        expect(page.locator("#word")).to_contain_text("was shrunk to")
         with new_pictures(page):
             choose(page, "name", "coffee")
     kept = [path.name for path in project.glob("faig-demo-*/*/*")]
@@ -335,7 +335,7 @@ def test_the_server_stops_at_once_while_it_computes(browser, project):
         page.goto(url)
         expect(page.locator("#told strong")).to_be_visible(timeout=TIMEOUT)
         page.locator("#search").click()
-        expect(page.locator("#note")).to_contain_text(re.compile("estimate|found"), timeout=TIMEOUT)
+        expect(page.locator("#progress")).to_contain_text(re.compile("estimate|found"), timeout=TIMEOUT)
         assert not errors
         turn(page, "dial-0", "9")
         expect(page.get_by_text("a dial must be from 0 to 1.5, not 9")).to_be_visible(timeout=TIMEOUT)

@@ -43,7 +43,7 @@ def build(page: Page, first: str) -> gr.Blocks:
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 1800)) as blocks:
         gr.Markdown(INTRODUCTION, elem_id="title")
         first_note = "" if opened.rankings.methods else message(NO_FILTERS)
-        note = gr.HTML(first_note, elem_id="note", elem_classes="message", padding=False)
+        note = _message("note", first_note)
         upload_state = gr.State(None, time_to_live=3600)
         with gr.Row():
             with gr.Column(scale=3, min_width=320):
@@ -102,9 +102,11 @@ def build(page: Page, first: str) -> gr.Blocks:
                         visible=search_button["visible"],
                         elem_id="search",
                     )
+                    progress = _message("progress")
             with gr.Column(scale=2, min_width=320), gr.Accordion("Photograph", open=True):
                 name = gr.Dropdown(list(page.files), value=next(iter(page.files)), label="Photograph", elem_id="name")
                 upload = gr.UploadButton("Use a photograph of your own", size="sm", elem_id="upload")
+                word = _message("word")
                 use = gr.Radio(
                     [DEGRADE, AS_IT_IS],
                     value=DEGRADE,
@@ -149,9 +151,10 @@ def build(page: Page, first: str) -> gr.Blocks:
             mask.click(lambda: (0.0, "target"), None, [dial, shown], **PRIVATE)
         controls = [methods, share, description, search, *dials, *masks, note]
         turn(pair.input(page.choose, pair, controls, **PRIVATE).then)
-        turn(upload.upload(page.receive, upload, [*material, note], **PRIVATE).then)
+        turn(upload.upload(page.receive, upload, [*material, word], **PRIVATE).then)
+        name.input(lambda: "", None, word, **PRIVATE)
         turn(small.select(page.place, [*material, pair, use], [left, top], **PRIVATE).then)
-        searching = search.click(page.search, pair, note, concurrency_limit=2, **PRIVATE)
+        searching = search.click(page.search, pair, progress, concurrency_limit=2, **PRIVATE)
         turn(searching.success(page.choose, pair, controls, **PRIVATE).then)
         turn(
             reset.click(page.back, pair, [methods, share, blur, noise, jpeg, left, top, shown, *dials], **PRIVATE).then
@@ -162,6 +165,10 @@ def build(page: Page, first: str) -> gr.Blocks:
 def _options(update: Mapping[str, Any]) -> dict[str, Any]:
     """What an update of a component says, as arguments of its constructor."""
     return {key: value for key, value in update.items() if key != "__type__"}
+
+
+def _message(name: str, text: str = "") -> gr.HTML:
+    return gr.HTML(text, elem_id=name, elem_classes="message", padding=False)
 
 
 def _slider(name: str, step: float, limits: tuple[float, float], **options: Any) -> gr.Slider:

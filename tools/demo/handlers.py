@@ -191,7 +191,8 @@ class Page:
         except InputError as error:
             yield message(str(error))
             return
-        yield message(f"Finding the filters is estimated to take {expected}. The dials can be turned meanwhile.")
+        title = opened.pair.title
+        yield message(f"{title}: finding the filters is estimated to take {expected}. The page can be used meanwhile.")
         steps, total, start = [0], opened.search.num_steps, time.monotonic()
         failure: list[BaseException] = []
 
@@ -210,12 +211,13 @@ class Page:
             thread.join(1.0)
             passed = format_duration(time.monotonic() - start)
             yield message(
-                f"Finding the filters: step {steps[0]} of {total} after {passed}. The estimate was {expected}; it "
+                f"{title}: step {steps[0]} of {total} after {passed}. The estimate was {expected}; it "
                 "takes longer where other programs are busy."
             )
         if failure and not isinstance(failure[0], InputError):
             raise failure[0]
-        yield message(f"The filters could not be found: {failure[0]}" if failure else "The filters were found.")
+        end = f"could not be found: {failure[0]}" if failure else "were found."
+        yield message(f"{title}: the filters {end}")
 
 
 def drawing_of(studio: Studio, opened: Opened, wish: Wish) -> str:
