@@ -20,7 +20,8 @@ PINS = {canonicalize_name(name): version for name, _, version in (line.partition
 RUNTIME = [Requirement(line) for line in PROJECT["dependencies"]]
 EXTRAS = {name: [Requirement(line) for line in lines] for name, lines in PROJECT["optional-dependencies"].items()}
 [INCLUDED] = (needed for needed in EXTRAS["dev"] if needed.name == PROJECT["name"])  # this project's other extras
-DEVELOPMENT = [needed for name in ("dev", *INCLUDED.extras) for needed in EXTRAS[name] if needed is not INCLUDED]
+EXTRAS["dev"].remove(INCLUDED)
+DEVELOPMENT = [needed for name in ("dev", *sorted(INCLUDED.extras)) for needed in EXTRAS[name]]
 PACKAGE_OF_IMPORT = {
     "cv2": "opencv-python",
     "PIL": "pillow",
