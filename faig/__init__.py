@@ -35,8 +35,12 @@ mission, argument
     The two pipelines: dvc.yaml, from photographs to masks and predictions; argument/dvc.yaml, what else the paper
     claims.
 measurement, number
-    What a stage finds by running networks, a row per image, as Parquet; what a report makes of it: a value with its
-    interval.
+    What a stage finds by running networks, a row per image, as Parquet; what the stages ``summarize`` and ``claims``
+    make of it: a value with its interval.
+report
+    A run's results as a page: what the stage ``report`` makes of numbers, scores, weights and images.
+dial
+    The discovered filters of one degradation, moved together: lambda 0 is masked, 1 the target, more goes beyond it.
 mask
     Put the baseline's weights back at the discovered filters of the target; biases stay the target's.
 deletion, insertion

@@ -26,8 +26,8 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         try:
             launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        except Error:
-            pytest.skip(MISSING)
+        except Error as error:
+            pytest.skip(f"Chromium is here, but does not start: {error}")
         yield launched
         launched.close()
 

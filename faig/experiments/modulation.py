@@ -21,7 +21,9 @@ from faig.base.params import Name, settings
 from faig.data.crops import Batch
 from faig.experiments.evaluation import PSNR, evaluate
 
-Lambda = Annotated[float, Field(ge=0, le=1.5)]
+MAX_LAMBDA = 1.5
+"""How far a dial goes: half the fine-tuning beyond the target."""
+Lambda = Annotated[float, Field(ge=0, le=MAX_LAMBDA)]
 Lambdas = Annotated[tuple[Lambda, ...], Field(min_length=2)]
 
 

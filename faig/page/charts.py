@@ -13,7 +13,7 @@ from faig.page.values import Numbers, alternating, written
 
 QUANTITIES = {
     "removed": "Removed: of the gain on {}, when the filters found for it are masked",
-    "collateral": "Taken along: of the gain on another degradation, at most, when the filters found for {} are masked",
+    "collateral": "Collateral: of the gain on another degradation, at most, when the filters found for {} are masked",
     "kept": "Kept: of the gain on {}, when all filters but those are masked",
 }
 """What the curves over the ratio show, and how each is called."""

@@ -6,8 +6,9 @@ from typing import Any
 
 import gradio as gr
 
+from faig.experiments.modulation import MAX_LAMBDA
 from tools.demo.handlers import AS_IT_IS, DEGRADE, START, Page
-from tools.demo.inputs import LEFT, LIMITS, MAX_LAMBDA
+from tools.demo.inputs import LEFT, LIMITS
 from tools.demo.pairs import MAX_DIALS
 from tools.demo.words import NO_FILTERS, message
 

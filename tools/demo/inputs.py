@@ -12,13 +12,13 @@ import numpy as np
 from faig.base.errors import InputError
 from faig.data.degradation import Step, clean_operations, degrade, image_generator, parse_operations
 from faig.data.images import crop_to_multiple
+from faig.experiments.modulation import MAX_LAMBDA
 from tools.demo.filters import SEED
 from tools.demo.sharing import Recent
 from tools.demo.uploads import Photograph
 
 TILE = 256
 """Pixels a side of the networks' input."""
-MAX_LAMBDA = 1.5
 LIMITS = {"blur": (0.0, 4.0), "noise": (0.0, 0.3), "jpeg": (10.0, 100.0)}
 """Of the degradations' sliders: sigma of the blur in HR pixels, of the noise as a share of white, JPEG's quality."""
 NO_JPEG = 100.0
