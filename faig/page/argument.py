@@ -8,9 +8,9 @@ import pandas as pd
 
 from faig.base.statistics import bootstrap_means, percentile_interval
 from faig.figures.plots import BLUE, colours_of, label_of
-from faig.page.charts import bars, lines, said
+from faig.page.charts import bars, lines
 from faig.page.run import Files, Missing, Run
-from faig.page.values import Number, Numbers, written
+from faig.page.values import Number, Numbers
 
 VARIANTS = {
     "all": "all filters and biases",
@@ -87,8 +87,8 @@ def _means(rows: pd.DataFrame, series: str, value: str, image: str, measure: str
     points = []
     for place, (at, mean) in enumerate(by_image.mean(axis=0).items()):
         low, high = percentile_interval(samples[:, place], confidence=run.bootstrap.confidence)
-        ends = f"({written(low, 'dB')} to {written(high, 'dB')})"
-        text = f"{label_of(series)}, at {at:g}: {written(float(mean), 'dB')} dB {ends}"
+        number = Number(float(mean), "dB", "", "", low, high)
+        text = f"{label_of(series)}, at {at:g}: {number.text} {number.interval}"
         points.append({"series": series, "x": float(str(at)), "y": float(mean), "low": low, "high": high, "said": text})
     return points
 
@@ -109,7 +109,7 @@ def _retraining(numbers: Numbers, run: Run) -> dict[str, Any] | None:
                     "value": n.value,
                     "low": n.low,
                     "high": n.high,
-                    "said": said(label, n.value, n.low, n.high),
+                    "said": f"{label}: {n.text} {n.interval}".strip(),
                 }
                 for label, n in found
             ]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from faig.figures.plots import READABLE, colours_of, label_of
 from faig.page.run import Missing, Run, methods_in
-from faig.page.values import Numbers, alternating, written
+from faig.page.values import Numbers, alternating
 
 QUANTITIES = {
     "removed": "Removed: of the gain on {}, when the filters found for it are masked",
@@ -168,9 +168,3 @@ def _limits(values: Sequence[float]) -> tuple[float, float]:
     shown = np.append(np.clip(values, *READABLE), [0.0, 1.0])
     margin = 0.06 * float(np.ptp(shown))
     return float(shown.min()) - margin, float(shown.max()) + margin
-
-
-def said(label: str, value: float, low: float | None, high: float | None) -> str:
-    """A tooltip of a share with its interval."""
-    ends = "" if low is None or high is None else f" ({written(low, 'share')} to {written(high, 'share')})"
-    return f"{label}: {written(value, 'share')} %{ends}"
