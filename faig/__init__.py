@@ -41,6 +41,11 @@ report
     A run's results as a page: what the stage ``report`` makes of numbers, scores, weights and images.
 dial
     The discovered filters of one degradation, moved together: lambda 0 is masked, 1 the target, more goes beyond it.
+plug-in
+    Kernels at a few filters of one baseline, in a file of their own, that add an ability to it; its *strength* lambda
+    says how much of them is put in.
+task vector
+    The change of all weights from the baseline to a network that was fine-tuned from it.
 mask
     Put the baseline's weights back at the discovered filters of the target; biases stay the target's.
 deletion, insertion

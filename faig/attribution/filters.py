@@ -261,3 +261,24 @@ class FilterIndex:
             entry.key: entry.broadcast(part.view(shape), weights[entry.key].ndim)
             for entry, part, shape in zip(self.entries, parts, self.shapes, strict=True)
         }
+
+    def places(self, filters: np.ndarray, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Where the weights of filters lie: by state-dict key of their layer, positions in its flattened weight.
+
+        Args:
+            filters: their numbers (n,).
+            weights: by state-dict key; only their shapes matter.
+
+        Returns:
+            (filters of the layer among the n, taps of each), the filters in the order in which they are given.
+
+        Raises:
+            InputError: a number is outside 0 to F - 1.
+        """
+        layers, _, _ = self.locate(filters)
+        found = {}
+        for number in np.unique(layers):
+            entry, shape = self.entries[number], weights[self.entries[number].key].shape
+            all_places = entry.kernels(torch.arange(shape.numel()).view(shape)).reshape(self.sizes[number], -1)
+            found[entry.key] = all_places[torch.from_numpy(filters[layers == number] - self.starts[number])]
+        return found

@@ -124,16 +124,11 @@ def shuffle(
     Whole kernels move, so each layer keeps its weights; all other layers and filters stay as they are.
     """
     shuffled = dict(target)
-    layers = index.layer_numbers[chosen]
-    for number in np.unique(layers):
-        entry, size = index.entries[number], index.sizes[number]
-        weight = target[entry.key]
-        places = entry.kernels(torch.arange(weight.numel()).view(weight.shape)).reshape(size, -1)  # of each filter
-        own = torch.from_numpy(chosen[layers == number] - index.starts[number])
-        others = own[torch.from_numpy(generator.permutation(len(own)))]
-        values = weight.cpu().flatten().clone()
-        values[places[own].flatten()] = values[places[others].flatten()]
-        shuffled[entry.key] = values.view(weight.shape).to(weight)
+    for key, places in index.places(chosen, target).items():
+        values = target[key].cpu().flatten()
+        moved = values.clone()
+        moved[places.flatten()] = values[places[torch.from_numpy(generator.permutation(len(places)))].flatten()]
+        shuffled[key] = moved.view(target[key].shape).to(target[key])
     return shuffled
 
 
