@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import resource
 import statistics
 import sys
@@ -25,6 +26,8 @@ from faig.experiments.loading import load_model
 from faig.networks.models import NetworkParams, NetworkSpec, build_network
 from tools.tables import read_yaml
 
+NUMBERS = re.compile(r"\[[-\s\d.,e+]+\]")
+"""A list of numbers alone, which is written in one line."""
 ROOT = Path(__file__).parents[1]
 DEGRADATIONS = ("blur", "noise")
 Weights = Mapping[str, Tensor]
@@ -173,6 +176,7 @@ def results_file(name: str) -> Path:
 def write(name: str, results: dict[str, Any]) -> None:
     """Print the results of ``speed/scoring``, say, and keep them in :func:`results_file`."""
     text = json.dumps({"machine": machine(), **results}, indent=2)
+    text = NUMBERS.sub(lambda found: re.sub(r"\s+", " ", found[0]).replace("[ ", "[").replace(" ]", "]"), text)
     path = results_file(name)
     path.parent.mkdir(exist_ok=True)
     path.write_text(text + "\n", encoding="utf-8")

@@ -1,4 +1,5 @@
-"""Write anew what is made from other files: the documents' tables, results/README.md and docs/dag.svg.
+"""Write anew what is made from other files: the documents' tables, results/README.md, docs/dag.svg and
+docs/plugins.svg.
 
 ``python -m tools.documents``, in the project's folder.
 """
@@ -9,10 +10,10 @@ from pathlib import Path
 import click
 
 from faig.base.files import replacing
-from tools import costs, dag, runs, studies
+from tools import costs, dag, plugin_tables, runs, studies
 from tools.tables import render
 
-TABLES = {**runs.TABLES, **studies.TABLES, **costs.TABLES}
+TABLES = {**runs.TABLES, **studies.TABLES, **costs.TABLES, **plugin_tables.TABLES}
 OUTLINES = {name: name for name in ("README.md", "docs/reference.md", "docs/presets.md", "docs/speed.md")}
 OUTLINES["results/README.md"] = "tools/results.md"
 """Documents with tables, and where their text stands: in themselves, or in a file whose tables are left empty."""
@@ -23,11 +24,12 @@ def made(root: Path) -> Iterator[tuple[str, str]]:
     for name, outline in OUTLINES.items():
         yield name, render((root / outline).read_text(encoding="utf-8"), TABLES, root)
     yield dag.PICTURE, dag.draw(root)
+    yield plugin_tables.PICTURE, plugin_tables.picture(root)
 
 
 @click.command()
 def main() -> None:
-    """Write the documents' tables and the picture of the pipelines anew."""
+    """Write the documents' tables and pictures anew."""
     try:
         for name, text in made(Path()):
             Path(name).parent.mkdir(exist_ok=True)
