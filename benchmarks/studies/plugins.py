@@ -65,7 +65,7 @@ SOURCE, VALIDATED, SCORED = 160, 8, 20
 LEFT_ALONE, NUM_LEFT_ALONE = 1 / 3, 60
 ITERATIONS, LARGE = {64: 600}, 64
 """By width of the network, from :data:`LARGE` on; of all others :data:`OTHERS`."""
-OTHERS = 400
+OTHERS = 200
 NUM_COMBINED = 3
 """So many of a plan's ways, its first ones, are also put together."""
 SEEDS = (1, 2)
