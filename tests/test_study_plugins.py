@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.studies.plugins import RATES, Way, merged, plan, prepare, replaced
+from benchmarks.studies.plugins import RATES, Way, merged, plan, prepare
 from faig.attribution.path import PathModel
 from faig.base.compute import Compute
 from faig.networks.models import NetworkParams, NetworkSpec, build_network
@@ -92,8 +92,3 @@ def test_the_plan_names_nothing_twice_and_has_a_rate_for_all() -> None:
         assert len(set(ways)) == len(ways)
         assert {way.kind for way, _ in ways} <= set(RATES)
         assert len({str(way) for way, _ in ways}) == len({way for way, _ in ways})
-
-
-def test_a_run_takes_the_place_of_its_own_kind_alone() -> None:
-    first, other = {"way": "full", "degradation": "blur", "seed": 0, "bytes": 1}, {"way": "full", "seed": 1}
-    assert replaced([first, other], {**first, "bytes": 2}) == [other, {**first, "bytes": 2}]

@@ -23,6 +23,7 @@ WORDS = {
     "taylor": "Taylor",
     "gradient": "gradient at the baseline",
     "random": "random",
+    "rank": "low rank",
 }
 """What a way is called in words; of a plug-in's, its method."""
 COLOURS = {
@@ -45,11 +46,12 @@ def networks_of(root: Path) -> dict[str, Json]:
 
 
 def words(way: str) -> str:
-    """``learned 1 %`` -> ``learned masks: 1 %``."""
-    if way in WORDS:
-        return WORDS[way]
-    first, _, rest = way.partition(" ")
-    return f"low rank: {rest}" if first == "rank" else f"{WORDS.get(first, first)}: {rest}"
+    """``learned 1 %`` -> ``learned masks: 1 %``, and ``full, 4 times as long`` -> ``the whole network, ...``."""
+    what, comma, rest = way.partition(",")
+    if what not in WORDS:
+        first, _, size = what.partition(" ")
+        what = f"{WORDS[first]}: {size}"
+    return WORDS.get(what, what) + comma + rest
 
 
 def gained(network: Json, way: str, degradation: str) -> dict[str, np.ndarray]:
@@ -116,6 +118,7 @@ LABELS = {
     "noise alone": "trained on noise, alone",
     "together": "both of these together",
     "together, halved": "both of these together, each by half",
+    "in turn": "both, that for noise trained upon the other",
     "jointly": "trained on both at once",
 }
 
@@ -124,7 +127,7 @@ def together(root: Path) -> str:
     """What plug-ins, and whole networks' changes, that were trained apart give together: gains and shares kept."""
     rows: list[Row] = []
     for name, network in networks_of(root).items():
-        for both in network.get("both", []):
+        for both in _combined(network):
             for label in [label for label in LABELS if label in both["psnr"]]:
                 gains = {on: _mean_gain(network, both, label, on) for on in network["baseline"]}
                 kept = ["", ""]
@@ -139,6 +142,12 @@ def together(root: Path) -> str:
     return table((*heads, "of the gain on blur alone", "on noise alone"), rows)
 
 
+def _combined(network: Json) -> list[Json]:
+    """What was measured of each way together, and trained jointly where that was done."""
+    joint = {run["way"]: run["psnr"] for run in network.get("joint", [])}
+    return [run | {"psnr": run["psnr"] | joint.get(run["way"], {})} for run in network.get("both", [])]
+
+
 def _mean_gain(network: Json, both: Json, label: str, on: str) -> float:
     return float(np.mean(both["psnr"][label][on]) - np.mean(network["baseline"][on]))
 
@@ -151,7 +160,7 @@ def picture(root: Path) -> str:
             line = words(way).partition(":")[0]
             for degradation in BLUR_AND_NOISE:
                 values = effect(network, way, degradation)
-                if values and line in COLOURS and "times as long" not in way:
+                if values and line in COLOURS and "," not in way:
                     where = {"panel": f"{name}, {degradation}", "trained": line, "kB": size / 1000}
                     points.append(
                         where | {key: values[key] for key in ("recovered", "recovered_low", "recovered_high")}
@@ -160,12 +169,12 @@ def picture(root: Path) -> str:
     colour = alt.Color("trained:N", scale=alt.Scale(domain=lines, range=[COLOURS[name] for name in lines]), title=None)
     x = alt.X("kB:Q", scale=alt.Scale(type="log"), title="size of what was trained [kB]")
     y = alt.Y("recovered:Q", axis=alt.Axis(format="%"), title="of the whole network's gain")
-    base = alt.Chart().encode(x=x, y=y, color=colour)
     bars = alt.Chart().mark_rule(opacity=0.5).encode(x=x, y="recovered_low:Q", y2="recovered_high:Q", color=colour)
+    base = alt.Chart().encode(x=x, y=y, color=colour)
     layers = alt.layer(bars, base.mark_line(opacity=0.7), base.mark_point(filled=True, size=35, opacity=1))
     panels = list(dict.fromkeys(point["panel"] for point in points))
-    facet = alt.Facet("panel:N", columns=2, sort=panels, title=None)
-    chart = alt.layer(layers, data=alt.Data(values=points)).properties(width=300, height=210).facet(facet, columns=2)
+    facet = alt.Facet("panel:N", sort=panels, title=None)
+    chart = layers.properties(width=300, height=210, data=alt.Data(values=points)).facet(facet=facet, columns=2)
     return vl_convert.vegalite_to_svg(chart.resolve_scale(x="independent").to_dict())
 
 

@@ -257,11 +257,24 @@ class Bench:
         cast = {name: self.model.compute.cast(weights[name]) for name in self.model.baseline}
         return {name: [round(value, 3) for value in self._psnr(cast, self.tested[name])] for name in names}
 
-    def record(self, change: Callable[[Json], Json]) -> None:
-        """Change what the results say of this network."""
+    def known(self) -> Json:
+        """The results so far, by network."""
         path = results_file("studies/plugins")
-        known: Json = json.loads(path.read_text(encoding="utf-8"))["networks"] if path.exists() else {}
-        known[self.name] = change(known.get(self.name, {}))
+        return json.loads(path.read_text(encoding="utf-8"))["networks"] if path.exists() else {}
+
+    def knows(self, kind: str, **labels: object) -> bool:
+        """Whether the results of this network hold one of that kind with these labels."""
+        runs = self.known().get(self.name, {}).get(kind, [])
+        return any(all(run[key] == value for key, value in labels.items()) for run in runs)
+
+    def append(self, kind: str, run: Json) -> None:
+        """Add one result of that kind."""
+        self.record({kind: [*self.known().get(self.name, {}).get(kind, []), run]})
+
+    def record(self, change: Json) -> None:
+        """Change what the results say of this network."""
+        known = self.known()
+        known[self.name] = known.get(self.name, {}) | change
         write("studies/plugins", {"training": self.training.name, "test": self.test.name, "networks": known})
 
     def _psnr(self, weights: Mapping[str, Tensor], batches: Sequence[Batch]) -> list[float]:
@@ -360,8 +373,9 @@ def plan(width: int) -> list[tuple[Way, int]]:
     equal = [Way("low rank", rank=0.5), Way("biases"), Way("last layer"), Way("plug-in", "gradient", 0.01)]
     selective = Way("plug-in", "learned", 0.01, selective=True)
     if width >= LARGE:
-        more = [Way("plug-in", "learned", ratio) for ratio in (0.003, 0.03)]
-        return [(way, 0) for way in (*best[:2], selective, *best[2:], *equal, *more)]
+        more = [Way("plug-in", "learned", ratio) for ratio in (0.03, 0.003)]
+        first = (*best[:2], selective, best[2], equal[-1], equal[0], more[0])
+        return [(way, 0) for way in dict.fromkeys((*first, *best, *equal, *more))]
     again = [(way, seed) for seed in SEEDS for way in (*best, *equal)]
     methods = ("learned", "faig", "random", "taylor")
     curves = [Way("plug-in", method, ratio) for method in methods for ratio in RATIOS]
@@ -385,37 +399,41 @@ def alone(bench: Bench, way: Way, degradation: str, seed: int) -> Json:
     }
 
 
-def together(bench: Bench, way: Way, seed: int, *, jointly: bool) -> Json:
+def together(bench: Bench, way: Way, seed: int) -> Json:
     """What was trained apart, put together: PSNR of each test tile, by network.
 
     Plug-ins by :func:`plug_in`, whole networks by adding their changes, once whole and once halved; selective plug-ins
-    also trained in turn, the second upon the first; and, if wanted, the same weights trained jointly, which are not
-    selective.
+    also trained in turn, the second upon the first.
     """
-    model, index = bench.model, bench.model.index
+    baseline, index = bench.model.baseline, bench.model.index
     apart = {name: bench.trained(way, [name], seed).weights for name in DEGRADATIONS}
     networks: dict[str, Mapping[str, Tensor]] = {f"{name} alone": weights for name, weights in apart.items()}
-    union = shared = None
     if way.method:
         filters = {name: bench.filters(way, name, seed) for name in DEGRADATIONS}
-        first, second = filters.values()
-        union, shared = np.union1d(first, second), np.intersect1d(first, second)
-        made = [extract(apart[name], model.baseline, index, filters[name]) for name in DEGRADATIONS]
-        networks["together"] = plug_in(model.baseline, index, [(plugin, 1.0) for plugin in made])
+        made = [extract(apart[name], baseline, index, filters[name]) for name in DEGRADATIONS]
+        networks["together"] = plug_in(baseline, index, [(plugin, 1.0) for plugin in made])
         if way.selective:
-            begun = bench.trained(way, DEGRADATIONS[:1], seed)
-            free = np.setdiff1d(second, shared)
-            networks["in turn"] = bench.trained(way, DEGRADATIONS[1:], seed, filters=free, upon=begun).weights
+            first, second = DEGRADATIONS
+            free = np.setdiff1d(filters[second], filters[first])
+            begun = bench.trained(way, [first], seed)
+            networks["in turn"] = bench.trained(way, [second], seed, filters=free, upon=begun).weights
     else:
         for share, label in ((1.0, "together"), (0.5, "together, halved")):
             networks[label] = {
                 name: value + share * sum(weights[name] - value for weights in apart.values())
-                for name, value in model.baseline.items()
+                for name, value in baseline.items()
             }
-    if jointly:
-        networks["jointly"] = bench.trained(replace(way, selective=False), DEGRADATIONS, seed, filters=union).weights
     measured = {label: bench.measured(weights, list(bench.tested)) for label, weights in networks.items()}
-    return {"way": str(way), "seed": seed, "shared": 0 if shared is None else len(shared), "psnr": measured}
+    return {"way": str(way), "seed": seed, "psnr": measured}
+
+
+def jointly(bench: Bench, way: Way, seed: int) -> Json:
+    """The same weights trained on both degradations at once: PSNR of each test tile."""
+    filters = None
+    if way.method:
+        filters = np.union1d(*(bench.filters(way, name, seed) for name in DEGRADATIONS))
+    weights = bench.trained(replace(way, selective=False), DEGRADATIONS, seed, filters=filters).weights
+    return {"way": str(way), "seed": seed, "psnr": {"jointly": bench.measured(weights, list(bench.tested))}}
 
 
 def chosen_rates(bench: Bench) -> Json:
@@ -443,40 +461,24 @@ def main(training: Path, test: Path, name: str, kept: Path, choose_rates: bool) 
     torch.set_num_threads(1)  # two runs beside each other are faster than one on two cores
     bench = Bench(name, training, test, kept)
     if choose_rates:
-        bench.record(lambda own: own | {"rates": chosen_rates(bench)})
+        bench.record({"rates": chosen_rates(bench)})
         return
     base, blind = (
         bench.measured(weights, list(bench.tested)) for weights in (bench.model.baseline, bench.model.target)
     )
-    counts = {
-        "filters": bench.model.index.num_filters,
-        "weights": sum(v.numel() for v in bench.model.baseline.values()),
-    }
-    bench.record(lambda own: own | counts | {"baseline": base, "blind": blind})
+    num_weights = sum(value.numel() for value in bench.model.baseline.values())
+    counts = {"filters": bench.model.index.num_filters, "weights": num_weights}
+    bench.record({**counts, "baseline": base, "blind": blind})
     ways = plan(bench.width)
     for number, (way, seed) in enumerate(ways):
         for degradation in DEGRADATIONS:
-            run = alone(bench, way, degradation, seed)
-            bench.record(lambda own, run=run: own | {"alone": replaced(own.get("alone", []), run)})
-        if number < NUM_COMBINED:
-            combine(bench, way, jointly=bench.width < LARGE)
+            if not bench.knows("alone", way=str(way), degradation=degradation, seed=seed):
+                bench.append("alone", alone(bench, way, degradation, seed))
+        if number < NUM_COMBINED and not bench.knows("both", way=str(way), seed=0):
+            bench.append("both", together(bench, way, 0))
     for way, _ in ways[:NUM_COMBINED]:
-        combine(bench, way, jointly=True)
-
-
-def combine(bench: Bench, way: Way, *, jointly: bool) -> None:
-    """Note what :func:`together` finds of a way."""
-    both = together(bench, way, 0, jointly=jointly)
-    bench.record(lambda own: own | {"both": replaced(own.get("both", []), both)})
-
-
-def replaced(runs: list[Json], run: Json) -> list[Json]:
-    """The runs with ``run`` in place of the one of the same way, degradation and seed, or after all others."""
-
-    def same(other: Json) -> bool:
-        return all(other.get(key) == run.get(key) for key in ("way", "degradation", "seed"))
-
-    return [*(other for other in runs if not same(other)), run]
+        if not bench.knows("joint", way=str(way), seed=0):
+            bench.append("joint", jointly(bench, way, 0))
 
 
 if __name__ == "__main__":
