@@ -92,7 +92,7 @@ def test_a_file_that_others_open_is_never_overwritten_nor_of_another_kind(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(project.folder)
-    for output, message in (("weights/b.pth", "is the file that the target came from"), ("a.npz", "must end in")):
+    for output, message in (("weights/b.pth", "is a file that the output is made of"), ("a.npz", "must end in")):
         result = CliRunner().invoke(export, ["--dial", "noise=0", "--output", output])
         assert result.exit_code == 1
         assert message in result.output
