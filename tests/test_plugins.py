@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -143,3 +144,8 @@ def test_files_that_are_no_plugins_are_refused(tmp_path: Path) -> None:
         save_plugin(path, Plugin(made.filters, kernels, made.header))
         with pytest.raises(InputError, match="kernels must be finite"):
             load_plugin(path)
+    save_plugin(path, made)
+    with safe_open(path, framework="pt") as file:
+        save_file({"filters": torch.ones(2, dtype=torch.bfloat16), "kernels": made.kernels}, path, file.metadata())
+    with pytest.raises(InputError, match="as int32"):
+        load_plugin(path)

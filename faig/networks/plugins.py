@@ -186,9 +186,8 @@ def load_plugin(path: Path) -> Plugin:
             filters, kernels = file.get_tensor("filters"), file.get_tensor("kernels")
     except (SafetensorError, json.JSONDecodeError, RecursionError, ParamsError) as error:
         raise InputError(f"{path} is not a plug-in of this project: {error}") from error
-    numbers = filters.numpy()
-    if filters.dtype != torch.int32 or numbers.ndim != 1 or (np.diff(numbers, prepend=-1) <= 0).any():
+    if filters.dtype != torch.int32 or filters.ndim != 1 or (np.diff(filters.numpy(), prepend=-1) <= 0).any():
         raise InputError(f"{path}: filters must be rising numbers from 0 on, as int32")
     if kernels.dtype not in KERNEL_TYPES or kernels.ndim != 1 or not torch.isfinite(kernels).all():
         raise InputError(f"{path}: kernels must be finite numbers in one row, as fp32 or fp16")
-    return Plugin(numbers.astype(np.int64), kernels, header)
+    return Plugin(filters.numpy().astype(np.int64), kernels, header)
