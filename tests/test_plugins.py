@@ -79,6 +79,15 @@ def test_the_baseline_stays_as_it_is() -> None:
     assert digest(BASELINE) == before
 
 
+def test_the_weights_of_a_network_stay_while_it_is_trained_on() -> None:
+    trained = network(0)
+    with torch.no_grad():
+        before = moving_weights(trained)
+        for parameter in trained.parameters():
+            parameter += 1
+    assert equal(before, BASELINE)
+
+
 @pytest.mark.parametrize("filters", [(), (7,), (30, 2, 11)])
 @pytest.mark.parametrize("half", [False, True])
 def test_a_file_gives_the_same_plugin(tmp_path: Path, filters: tuple[int, ...], half: bool) -> None:

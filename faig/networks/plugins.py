@@ -69,9 +69,11 @@ class Plugin:
 
 
 def moving_weights(network: nn.Module) -> dict[str, Tensor]:
-    """The floating-point values of a network's state dict; what several layers share is listed once, as on a path."""
+    """A copy of the floating-point values of a network's state dict; what several layers share is listed once, under
+    its first name.
+    """
     state = network.state_dict()
-    return {name: state[name].detach() for name in shared_names(network)}
+    return {name: state[name].detach().clone() for name in shared_names(network)}
 
 
 def digest(weights: Weights) -> str:
