@@ -66,7 +66,7 @@ def test_a_plugin_of_the_run_holds_the_targets_kernels_and_says_how_it_was_made(
     plugin = load_plugin(Path("blur.safetensors"))
     assert np.array_equal(plugin.filters, np.sort(FOUND["blur"]))
     assert equal(plug_in(BASELINE, INDEX, [(plugin, 1.0)]), mask(BASELINE, TARGET, INDEX, FOUND["blur"]))
-    assert plugin.header.settings == {"degradation": "blur", "method": "faig", "ratio": 0.05, "trained": False}
+    assert plugin.header.settings == {"degradation": "blur", "method": "faig", "mask_ratio": 0.05, "iterations": 0}
 
 
 def test_the_baseline_is_written_with_plugins_at_their_strengths(run: Path):

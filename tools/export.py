@@ -82,11 +82,9 @@ def make_plugin(degradation: str, output: Path) -> None:
     if output.suffix != ".safetensors":
         raise InputError(f"{output} must end in .safetensors, as a plug-in's file does")
     _require_other(output, BASELINE, _target_path())
-    about = {"method": load_params("method", Method), "ratio": load_params("mask_ratio", Ratio)}
-    filters = found[degradation]
-    plugin = extract(
-        model.target, model.baseline, model.index, filters, degradation=degradation, trained=False, **about
-    )
+    about = {"degradation": degradation, "iterations": 0}  # the stage plug_in says for how many it trained
+    about |= {"method": load_params("method", Method), "mask_ratio": load_params("mask_ratio", Ratio)}
+    plugin = extract(model.target, model.baseline, model.index, found[degradation], **about)
     save_plugin(output, plugin)
 
 
