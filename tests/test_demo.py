@@ -18,16 +18,18 @@ from faig.data.degradation import degrade, image_generator
 from faig.data.tensors import to_image, to_tensor
 from faig.experiments.score_table import Key, write_scores
 from faig.networks.models import build_network
+from faig.networks.plugins import extract, load_plugin, plug_in, save_plugin
 from faig.networks.weights import save_network
 from tools.demo import uploads
 from tools.demo.drawing import draw
 from tools.demo.filters import read_rankings
 from tools.demo.inputs import Wish, degrade_tile, place_of
 from tools.demo.pairs import FIRST, given_pair, own_run, page_operations, preset_pair, published_pairs
+from tools.demo.plugins import make_plugins, read_plugin
 from tools.demo.restoring import Studio
 from tools.demo.sharing import Newest, Recent
 from tools.demo.uploads import Photograph, read_upload
-from tools.demo.words import chances, message
+from tools.demo.words import chances, message, numbers
 
 ABILITIES = ("blur", "noise")
 WISH = Wish(pair="tiny", blur=1.0, noise=0.1, ratio=0.05)
@@ -213,6 +215,67 @@ def test_a_score_table_of_another_network_is_refused(studio, tmp_path):
     write_scores(tmp_path / "large.parquet", large, {Key("faig", "blur"): np.arange(large.num_filters)}, {})
     with pytest.raises(InputError, match="does not rank"):
         read_rankings([tmp_path / "large.parquet"], studio.open("tiny").model, ABILITIES)
+
+
+# Plug-ins
+
+
+@pytest.fixture
+def plugins(studio, tmp_path):
+    """The target's kernels at the best 5 % of the filters for blur and for noise."""
+    opened = studio.open("tiny")
+    return make_plugins(opened.model, opened.rankings.discovered("faig", 0.05), tmp_path, method="faig", ratio=0.05)
+
+
+def test_plugins_are_shown_in_the_baseline_at_their_strengths(studio, photograph, plugins):
+    model = studio.open("tiny").model
+    for strengths in ((1.0, 0.0), (0.5, 1.5), (0.0, 0.0)):
+        wish = replace(WISH, shown="plugins", plugins=tuple(zip(plugins, strengths, strict=True)))
+        chosen = [(held.plugin, strength) for held, strength in wish.plugins]
+        expected = model.restore(
+            plug_in(model.baseline, model.index, chosen), to_tensor(studio.tile(photograph, wish).lr)
+        )
+        answer = last(studio, photograph, wish)
+        assert np.array_equal(answer.left, to_image(expected))
+        assert np.array_equal(answer.right, last(studio, photograph, WISH).right)
+    assert answer.psnr["plugins"] == answer.psnr["baseline"]
+
+
+def test_only_where_plugins_are_shown_their_psnr_is(studio, photograph, plugins):
+    wish = replace(WISH, plugins=((plugins[0], 1.0),))
+    words = [numbers(last(studio, photograph, each).psnr, 0.1, True) for each in (wish, replace(wish, shown="plugins"))]
+    assert ["the baseline with plug-ins" in each for each in words] == [False, True]
+
+
+def test_a_plugin_that_was_made_here_can_be_put_in_again(studio, plugins):
+    model = studio.open("tiny").model
+    for made, ability in zip(plugins, ABILITIES, strict=True):
+        assert made.file.name == f"{ability}.safetensors"
+        assert made.fits(model)
+        read = read_plugin(made.file, model)
+        assert (read.key, read.name, read.file) == (made.key, ability, None)
+        assert load_plugin(made.file).header.settings["degradation"] == ability
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.6, float("nan"), None, "1"])
+def test_a_strength_that_no_slider_can_send_is_refused(plugins, value):
+    with pytest.raises(InputError, match="the strength of blur, made here must be"):
+        replace(WISH, plugins=((plugins[0], value),))
+
+
+def test_a_plugin_of_another_baseline_or_granularity_is_refused_by_its_files_name(studio, plugins, tmp_path):
+    model = studio.open("tiny").model
+    other = extract(model.target, model.target, model.index, plugins[0].plugin.filters)
+    save_plugin(tmp_path / "other.safetensors", other)
+    channels = FilterIndex.of(model.network, granularity="channel")
+    save_plugin(tmp_path / "channels.safetensors", extract(model.target, model.baseline, channels, np.array([1])))
+    for name, words in (
+        ("other", "^other: the plug-in was made for the baseline"),
+        ("channels", "^channels: the plug-in's filters are of granularity channel, not kernel"),
+        ("target", r"^target: target\.safetensors is not a plug-in"),
+    ):
+        with pytest.raises(InputError, match=words):
+            read_plugin(tmp_path / f"{name}.safetensors", model)
 
 
 # Inputs

@@ -22,6 +22,7 @@ from test_demo import ABILITIES, declaring, encode
 from faig.attribution.filters import FilterIndex
 from faig.experiments.score_table import Key, write_scores
 from faig.networks.models import build_network
+from faig.networks.plugins import extract, moving_weights, save_plugin
 from faig.networks.weights import save_network
 
 pytestmark = pytest.mark.slow
@@ -135,8 +136,10 @@ def choose(page, name, text):
     page.get_by_role("option", name=text, exact=True).click()
 
 
-def upload(page, name, content):
-    page.locator("input[type=file]").first.set_input_files([{"name": name, "mimeType": "image/png", "buffer": content}])
+def upload(page, name, content, place=0):
+    """Upload a photograph, or a plug-in (place 1)."""
+    file = {"name": name, "mimeType": "application/octet-stream" if place else "image/png", "buffer": content}
+    page.locator("input[type=file]").nth(place).set_input_files([file])
 
 
 def test_the_page_shows_pictures_numbers_classes_and_the_network(browser, address):
@@ -276,6 +279,62 @@ def test_the_tile_is_placed_by_a_click(browser, address):
         assert page.locator("#left input[type=number]").input_value() == "0"
 
 
+def open_plugins(page):
+    page.get_by_role("button", name="Plug-ins", exact=True).click()
+    expect(page.locator("#make")).to_be_visible(timeout=TIMEOUT)
+
+
+def test_plugins_are_made_saved_put_in_scaled_and_taken_out(browser, address):
+    with opened(browser, address) as page:
+        open_plugins(page)
+        expect(page.get_by_label("restored by the baseline with plug-ins")).to_have_count(0)
+        with new_pictures(page):
+            page.locator("#make").click()
+        expect(page.get_by_label("restored by the baseline with plug-ins")).to_be_checked(timeout=TIMEOUT)
+        row = page.locator("#psnr tr.plugins td")
+        expect(row).to_contain_text("dB", timeout=TIMEOUT)
+        with page.expect_download() as download:
+            page.locator("#save-0").click()
+        assert download.value.suggested_filename == "blur.safetensors"
+        content = download.value.path().read_bytes()
+        both = row.inner_text()
+        with new_pictures(page):
+            turn(page, "strength-1", "0")
+        expect(row).not_to_have_text(both, timeout=TIMEOUT)
+        with new_pictures(page):
+            turn(page, "strength-0", "0")
+        expect(row).to_have_text(page.locator("#psnr tr.baseline td").inner_text(), timeout=TIMEOUT)
+        with new_pictures(page):
+            page.get_by_role("button", name="Take out noise, made here").click()
+            page.get_by_role("button", name="Take out blur, made here").click()
+        expect(page.get_by_label("the input, upscaled")).to_be_checked(timeout=TIMEOUT)
+        expect(row).to_have_count(0, timeout=TIMEOUT)
+        with new_pictures(page):
+            upload(page, "mine.safetensors", content, place=1)
+        expect(page.get_by_role("button", name="Take out mine")).to_be_visible(timeout=TIMEOUT)
+        assert page.locator("#strength-0 input[type=number]").input_value() == "1"
+        expect(page.locator("#save-0")).to_have_count(0)
+
+
+def test_what_is_no_plugin_or_of_another_baseline_is_refused_in_a_sentence(browser, address, project):
+    with opened(browser, address) as page:
+        open_plugins(page)
+        shown = page.evaluate(PICTURES)
+        network = build_network(TINY, 3)
+        weights = moving_weights(network)
+        path = project / "other.safetensors"
+        save_plugin(path, extract(weights, weights, FilterIndex.of(network), np.arange(3)))
+        for name, content, words in (
+            ("other.safetensors", path.read_bytes(), "take the baseline that it was trained from"),
+            ("text.safetensors", b"hello", "text.safetensors is not a plug-in of this project"),
+        ):
+            upload(page, name, content, place=1)
+            expect(page.locator("#plugin-word")).to_contain_text(words, timeout=TIMEOUT)
+            assert page.evaluate(PICTURES) == shown
+    kept = {path.name for path in project.glob("faig-demo-*/**/*.safetensors")}
+    assert {"other.safetensors", "text.safetensors"}.isdisjoint(kept)
+
+
 def test_two_visitors_at_once_have_their_own_dials_and_pictures(browser, address):
     with opened(browser, address) as one, opened(browser, address) as other:
         with new_pictures(one), new_pictures(other):
@@ -312,6 +371,10 @@ def test_a_dial_beyond_its_range_by_hand_is_refused_and_the_page_goes_on(browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_passes_the_accessibility_audit(browser, address, scheme, width):
     with opened(browser, address, color_scheme=scheme, viewport={"width": width, "height": 800}) as page:
+        open_plugins(page)
+        with new_pictures(page):
+            page.locator("#make").click()
+        expect(page.locator("#psnr tr.plugins td")).to_contain_text("dB", timeout=TIMEOUT)
         found = Axe().run(page).response["violations"]
         assert not [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]
 
@@ -323,6 +386,10 @@ def test_on_a_phone_the_picture_comes_first_and_nothing_sticks_out(browser, addr
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         assert page.evaluate("document.querySelector('#drawing .scroll').scrollWidth") <= 360
         page.wait_for_function("document.querySelector('#place img').naturalWidth > 0", timeout=TIMEOUT)
+        open_plugins(page)
+        page.locator("#make").click()
+        expect(page.locator("#save-1")).to_be_visible(timeout=TIMEOUT)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
 def test_the_server_stops_at_once_while_it_computes(browser, project):

@@ -45,7 +45,8 @@ def serve(pairs: dict, host: str, port: int | None, in_browser: bool, threads: i
 
     params = ComputeParams(device="auto", precision="auto", threads=threads, workers=None, launcher=None)
     studio = Studio(pairs, resolve(params), cache_folder())
-    page = build(Page(studio, offered_files(Path("data/hr/test"))), next(iter(pairs)))
+    handlers = Page(studio, offered_files(Path("data/hr/test")), Path(os.environ["GRADIO_TEMP_DIR"]))
+    page = build(handlers, next(iter(pairs)))
     page.queue(max_size=64, default_concurrency_limit=4)
     try:
         _, url, _ = page.launch(

@@ -8,8 +8,9 @@ import gradio as gr
 
 from faig.experiments.modulation import MAX_LAMBDA
 from tools.demo.handlers import AS_IT_IS, DEGRADE, START, Page
-from tools.demo.inputs import LEFT, LIMITS
+from tools.demo.inputs import LEFT, LIMITS, PLUGGED
 from tools.demo.pairs import MAX_DIALS
+from tools.demo.plugins import MAX_PLUGINS
 from tools.demo.words import NO_FILTERS, message
 
 TITLE = "Which few filters remove blur, which remove noise?"
@@ -26,6 +27,11 @@ DIALS = (
 DEGRADATION = (
     "## Degradation\nThe photograph is blurred, made smaller, and given noise and JPEG's artefacts, in this order. "
     "Sigma of the noise is a share of white."
+)
+PLUGINS = (
+    "A plug-in holds kernels for a few filters of one baseline, and adds an ability to it. Left of the divider is then "
+    "the baseline with plug-ins, right of it the target. At strength 0 a plug-in is not there, at 1 it is as it was "
+    "made. The second button makes plug-ins of the target's kernels at the dials' filters; trained ones do better."
 )
 SLIDERS = (
     ("blur", "Blur: sigma, pixels", 0.1, LIMITS["blur"], START["blur"]),
@@ -58,7 +64,7 @@ def build(page: Page, first: str) -> gr.Blocks:
                     elem_id="pictures",
                 )
                 shown = gr.Radio(
-                    [(text, key) for key, text in LEFT.items()],
+                    [(text, key) for key, text in LEFT.items() if key != PLUGGED],
                     value="input",
                     label="Left of the divider",
                     info="To its right: restored as the dials stand.",
@@ -104,29 +110,44 @@ def build(page: Page, first: str) -> gr.Blocks:
                         elem_id="search",
                     )
                     progress = _message("progress")
-            with gr.Column(scale=2, min_width=320), gr.Accordion("Photograph", open=True):
-                name = gr.Dropdown(list(page.files), value=next(iter(page.files)), label="Photograph", elem_id="name")
-                upload = gr.UploadButton("Use a photograph of your own", size="sm", elem_id="upload")
-                word = _message("word")
-                use = gr.Radio(
-                    [DEGRADE, AS_IT_IS],
-                    value=DEGRADE,
-                    label="What is done with it",
-                    info="As it is, no original is known, so there is no PSNR.",
-                    elem_id="use",
-                )
-                small = gr.Image(
-                    label="Click to move the frame",
-                    interactive=False,
-                    buttons=[],
-                    format="png",
-                    height=200,
-                    elem_id="place",
-                )
-                with gr.Row():
-                    left, top = (_slider(key, 0.01, (0, 1), value=0.5, label=label) for key, label in PLACES)
+            with gr.Column(scale=2, min_width=320):
+                with gr.Accordion("Photograph", open=True):
+                    name = gr.Dropdown(
+                        list(page.files), value=next(iter(page.files)), label="Photograph", elem_id="name"
+                    )
+                    upload = gr.UploadButton("Use a photograph of your own", size="sm", elem_id="upload")
+                    word = _message("word")
+                    use = gr.Radio(
+                        [DEGRADE, AS_IT_IS],
+                        value=DEGRADE,
+                        label="What is done with it",
+                        info="As it is, no original is known, so there is no PSNR.",
+                        elem_id="use",
+                    )
+                    small = gr.Image(
+                        label="Click to move the frame",
+                        interactive=False,
+                        buttons=[],
+                        format="png",
+                        height=200,
+                        elem_id="place",
+                    )
+                    with gr.Row():
+                        left, top = (_slider(key, 0.01, (0, 1), value=0.5, label=label) for key, label in PLACES)
+                with gr.Accordion("Plug-ins", open=False, elem_id="plugins"):
+                    gr.Markdown(PLUGINS)
+                    held = gr.State([], time_to_live=3600)
+                    put_in = gr.UploadButton("Put a plug-in's file into the baseline", size="sm", elem_id="put-in")
+                    make = gr.Button("Make plug-ins of the dials' filters", size="sm", elem_id="make")
+                    plugin_word = _message("plugin-word")
+                    strengths, outs, saves = [], [], []
+                    for number in range(MAX_PLUGINS):
+                        strengths.append(_slider(f"strength-{number}", 0.05, (0, MAX_LAMBDA), visible=False))
+                        with gr.Row():
+                            outs.append(gr.Button(size="sm", visible=False, elem_id=f"out-{number}"))
+                            saves.append(gr.DownloadButton(size="sm", visible=False, elem_id=f"save-{number}"))
         material = [upload_state, name]
-        given = [*material, pair, left, top, use, blur, noise, jpeg, methods, share, shown, *dials]
+        given = [*material, pair, left, top, use, blur, noise, jpeg, methods, share, shown, held, *dials, *strengths]
         newest: dict[str, Any] = {"trigger_mode": "always_last", "concurrency_limit": 4}
         turning = {"outputs": [pictures, psnr, drawing], **newest}
         telling = {"fn": page.tell, "inputs": given, "outputs": told, **newest, **PRIVATE}
@@ -134,7 +155,7 @@ def build(page: Page, first: str) -> gr.Blocks:
         def turn(event: Any) -> None:
             event(page.turn, given, **turning, **PRIVATE).then(**telling)
 
-        sliders = [left, top, blur, noise, jpeg, share, *dials]
+        sliders = [left, top, blur, noise, jpeg, share, *dials, *strengths]
         changed = [each.input for each in (name, use, methods)]
         # Not `input`: some are set by buttons; what is typed beyond a range is put back into it as the field is left.
         changed += [each.change for each in (shown, *sliders)]
@@ -150,15 +171,22 @@ def build(page: Page, first: str) -> gr.Blocks:
         )
         for dial, mask in zip(dials, masks, strict=True):
             mask.click(lambda: (0.0, "target"), None, [dial, shown], **PRIVATE)
-        controls = [methods, share, description, search, *dials, *masks, note]
-        turn(pair.input(page.choose, pair, controls, **PRIVATE).then)
+        slots = [held, shown, *strengths, *outs, *saves, plugin_word]
+        controls = [methods, share, description, search, *dials, *masks, note, *slots]
+        turn(pair.input(page.choose, [pair, held, *strengths], controls, **PRIVATE).then)
+        turn(put_in.upload(page.slots.put_in, [put_in, pair, held, *strengths], slots, **PRIVATE).then)
+        turn(make.click(page.slots.make, [pair, methods, share, held, *strengths], slots, **PRIVATE).then)
+        for number, out in enumerate(outs):
+            turn(out.click(partial(page.slots.take_out, number), [held, *strengths], slots, **PRIVATE).then)
         turn(upload.upload(page.receive, upload, [*material, word], **PRIVATE).then)
         name.input(lambda: "", None, word, **PRIVATE)
         turn(small.select(page.place, [*material, pair, use], [left, top], **PRIVATE).then)
         searching = search.click(page.search, pair, progress, concurrency_limit=2, **PRIVATE)
-        turn(searching.success(page.choose, pair, controls, **PRIVATE).then)
+        turn(searching.success(page.choose, [pair, held, *strengths], controls, **PRIVATE).then)
         turn(
-            reset.click(page.back, pair, [methods, share, blur, noise, jpeg, left, top, shown, *dials], **PRIVATE).then
+            reset.click(
+                page.back, pair, [methods, share, blur, noise, jpeg, left, top, shown, *dials, *strengths], **PRIVATE
+            ).then
         )
     return blocks
 

@@ -1,9 +1,8 @@
 """What happens where something on the page is changed."""
 
-import math
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from html import escape
 from pathlib import Path
@@ -16,10 +15,12 @@ import numpy as np
 from faig.base.errors import InputError
 from faig.base.progress import format_duration
 from tools.demo.drawing import draw
-from tools.demo.inputs import NO_JPEG, Wish, place_of
+from tools.demo.inputs import NO_JPEG, Wish, place_of, share_of
 from tools.demo.pairs import MAX_DIALS
+from tools.demo.plugins import MAX_PLUGINS, Held, at_strengths
 from tools.demo.restoring import Opened, Studio
 from tools.demo.sharing import Newest, Recent
+from tools.demo.slots import NUM_SLOTS, Slots, slots
 from tools.demo.uploads import Photograph, read_offered, read_upload
 from tools.demo.words import CALIBRATING, METHOD_NAMES, NO_FILTERS, chances, message, network_words, numbers
 
@@ -36,10 +37,12 @@ class Page:
     Args:
         studio: what computes.
         files: the photographs that are offered, by name.
+        folder: where plug-ins are put that are made here.
     """
 
-    def __init__(self, studio: Studio, files: Mapping[str, Path]) -> None:
+    def __init__(self, studio: Studio, files: Mapping[str, Path], folder: Path) -> None:
         self.studio, self.files = studio, files
+        self.slots = Slots(studio, folder)
         self.newest = Newest()
         self.photographs = Recent[Photograph](8)
         self.searching = threading.Lock()
@@ -60,9 +63,8 @@ class Page:
 
     def wish(self, *values: Any) -> Wish:
         """What the controls ask for, in their order."""
-        pair, left, top, use, blur, noise, jpeg, method, ratio, shown, *dials = values
-        if not isinstance(ratio, int | float) or not math.isfinite(ratio):
-            raise InputError("the share of filters must be a number")
+        pair, left, top, use, blur, noise, jpeg, method, ratio, shown, held, *sliders = values
+        dials, strengths = sliders[:MAX_DIALS], sliders[MAX_DIALS:]
         opened = self.studio.open(pair)
         return Wish(
             pair=pair,
@@ -73,9 +75,10 @@ class Page:
             noise=noise,
             jpeg=jpeg,
             method=method,
-            ratio=ratio / 100,
+            ratio=share_of(ratio),
             shown=shown,
             dials=tuple(dials[: len(opened.pair.abilities)]),
+            plugins=tuple(at_strengths(held, strengths)),
         )
 
     def turn(self, request: gr.Request, upload: Photograph | None, name: str, *values: Any) -> Iterator[tuple]:
@@ -116,13 +119,20 @@ class Page:
         except InputError:
             return gr.skip()
 
-    def choose(self, pair: str) -> list[Any]:
-        """Another pair of networks was chosen: its methods, ratio, dials, description and search."""
+    def choose(self, pair: str, held: Sequence[Held] | None, *strengths: float) -> list[Any]:
+        """Another pair of networks was chosen: its methods, ratio, dials, description and search; and plug-ins that
+        fit it.
+        """
         try:
             opened = self.studio.open(pair)
         except InputError as error:
-            return [gr.skip()] * (4 + 2 * MAX_DIALS) + [message(str(error))]
-        return [*self.controls(opened), message("" if opened.rankings.methods else NO_FILTERS)]
+            return [gr.skip()] * (4 + 2 * MAX_DIALS) + [message(str(error))] + [gr.skip()] * NUM_SLOTS
+        before = at_strengths(held, strengths)
+        kept = [each for each in before if each[0].fits(opened.model)]
+        out = ", ".join(each.name for each, _ in before if not each.fits(opened.model))
+        word = f"Taken out, since these networks have another baseline: {out}."
+        note = message("" if opened.rankings.methods else NO_FILTERS)
+        return [*self.controls(opened), note, *(slots(kept, word) if out else [gr.skip()] * NUM_SLOTS)]
 
     def controls(self, opened: Opened) -> list[Any]:
         """Updates of method, ratio, description, search button, dials, and the buttons that mask."""
@@ -167,8 +177,8 @@ class Page:
         """What everything but the photograph and the networks is put back to."""
         with suppress(InputError):
             method, ratio, _, _, *dials = self.controls(self.studio.open(pair))
-            return [method, ratio, *START.values(), 0.5, 0.5, "input", *dials[:MAX_DIALS]]
-        return [gr.skip()] * (8 + MAX_DIALS)
+            return [method, ratio, *START.values(), 0.5, 0.5, "input", *dials[:MAX_DIALS], *[1.0] * MAX_PLUGINS]
+        return [gr.skip()] * (8 + MAX_DIALS + MAX_PLUGINS)
 
     def receive(self, path: str | None) -> tuple[Any, Any, Any]:
         """A file was uploaded: the photograph, the choices of photographs, and a message; the file is deleted."""

@@ -14,6 +14,7 @@ from faig.data.degradation import Step, clean_operations, degrade, image_generat
 from faig.data.images import crop_to_multiple
 from faig.experiments.modulation import MAX_LAMBDA
 from tools.demo.filters import SEED
+from tools.demo.plugins import Held
 from tools.demo.sharing import Recent
 from tools.demo.uploads import Photograph
 
@@ -22,7 +23,14 @@ TILE = 256
 LIMITS = {"blur": (0.0, 4.0), "noise": (0.0, 0.3), "jpeg": (10.0, 100.0)}
 """Of the degradations' sliders: sigma of the blur in HR pixels, of the noise as a share of white, JPEG's quality."""
 NO_JPEG = 100.0
-LEFT = {"input": "the input, upscaled", "target": "restored by the target", "baseline": "restored by the baseline"}
+PLUGGED = "plugins"
+LEFT = {
+    "input": "the input, upscaled",
+    "target": "restored by the target",
+    "baseline": "restored by the baseline",
+    PLUGGED: "restored by the baseline with plug-ins",
+}
+"""What can be shown left of the divider, the last of them where a plug-in has been put in."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,8 @@ class Wish:
     """What a visitor asks for: a tile of a photograph, its degradation, and the dials.
 
     ``left``, ``top``: where the tile lies, as shares (0 to 1) of the room that there is. ``as_it_is``: the photograph
-    itself is the input. ``dials``: lambda of each ability.
+    itself is the input. ``dials``: lambda of each ability. ``plugins``: those put into the
+    baseline, each with its strength.
     """
 
     pair: str
@@ -43,6 +52,7 @@ class Wish:
     method: str = "faig"
     ratio: float = 0.01
     dials: tuple[float, ...] = ()
+    plugins: tuple[tuple[Held, float], ...] = ()
     shown: str = "input"
 
     def __post_init__(self) -> None:
@@ -57,6 +67,8 @@ class Wish:
             require_within(name, getattr(self, name), low, high)
         for value in self.dials:
             require_within("a dial", value, 0, MAX_LAMBDA)
+        for held, value in self.plugins:
+            require_within(f"the strength of {held.name}", value, 0, MAX_LAMBDA)
         if self.shown not in LEFT:
             raise InputError(f"{self.shown!r} cannot be shown on the left")
 
@@ -71,6 +83,17 @@ def require_within(what: str, value: object, low: float, high: float) -> None:
         raise InputError(f"{what} must be a number from {low:g} to {high:g}, not {value!r}")
     if not low <= value <= high:
         raise InputError(f"{what} must be from {low:g} to {high:g}, not {value:g}: nothing was changed")
+
+
+def share_of(ratio: object) -> float:
+    """The share of filters that the slider stands at, in %.
+
+    Raises:
+        InputError: it is no number.
+    """
+    if not isinstance(ratio, int | float) or not math.isfinite(ratio):
+        raise InputError("the share of filters must be a number")
+    return ratio / 100
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,10 @@ from faig.data.quality import border_of, psnr
 from faig.data.tensors import to_image, to_tensor
 from faig.experiments.modulation import modulate
 from faig.experiments.prediction import response
+from faig.networks.plugins import plug_in
 from faig.report.prediction import posteriors
 from tools.demo.filters import SEED, Rankings, Search, middle, read_rankings, training_pairs
-from tools.demo.inputs import Tile, Wish, make_tile, upscaled
+from tools.demo.inputs import PLUGGED, Tile, Wish, make_tile, upscaled
 from tools.demo.pairs import NetworkPair
 from tools.demo.sharing import Recent
 from tools.demo.uploads import Photograph
@@ -127,7 +128,7 @@ class Studio:
         weights = modulate(opened.model.target, opened.model.baseline, opened.model.index, turned)
         key = (wish.method, wish.ratio, wish.dials) if turned else "target"
         if wish.shown != "input":
-            known[wish.shown] = self._output(opened, tile, wish.shown, getattr(opened.model, wish.shown))[0]
+            known[wish.shown] = self._output(opened, tile, *left_network(opened.model, wish))[0]
         left = known[wish.shown]
         expected = opened.seconds_per_pixel * tile.lr.shape[0] * tile.lr.shape[1]
         if expected > SLOW and self._outputs.find((opened.name, tile.key, key)) is None:
@@ -239,6 +240,18 @@ class Studio:
             return {}
         hr, border = to_tensor(tile.hr), border_of(tile.hr.shape[0] // tile.lr.shape[0])
         return {name: psnr(to_tensor(image), hr, border).item() for name, image in images.items()}
+
+
+def left_network(model: PathModel, wish: Wish) -> tuple[object, Weights]:
+    """What stands for the network left of the divider, and its weights.
+
+    Raises:
+        InputError: a plug-in was made for another baseline.
+    """
+    if wish.shown != PLUGGED:
+        return wish.shown, getattr(model, wish.shown)
+    key = tuple((held.key, strength) for held, strength in wish.plugins)
+    return key, plug_in(model.baseline, model.index, [(held.plugin, strength) for held, strength in wish.plugins])
 
 
 def _calibrated(wish: Wish, label: str) -> str:

@@ -6,6 +6,7 @@ from html import escape
 ROWS = {
     "input": "input, upscaled (bicubic)",
     "baseline": "restored by the baseline",
+    "plugins": "the baseline with plug-ins",
     "target": "restored by the target",
     "now": "as the dials stand",
 }
@@ -39,9 +40,11 @@ def numbers(psnr: Mapping[str, float], seconds: float, is_whole: bool) -> str:
     took = f" The network took {seconds:.2f} s." if seconds else ""
     if not psnr:
         return f'<p class="quiet">The original is not known, so there is no PSNR.{took}</p>'
-    cells = {name: f"{psnr[name]:.2f} dB" if name in psnr else "…" for name in ROWS}
+    cells = {
+        name: f"{psnr[name]:.2f} dB" if name in psnr else "…" for name in ROWS if name in psnr or name != "plugins"
+    }
     rows = "".join(
-        f'<tr class="{name}"><th scope="row">{title}</th><td>{cells[name]}</td></tr>' for name, title in ROWS.items()
+        f'<tr class="{name}"><th scope="row">{ROWS[name]}</th><td>{cell}</td></tr>' for name, cell in cells.items()
     )
     return (
         '<h2>PSNR</h2><table class="numbers"><caption class="quiet">How close each picture is to the original. More is '
