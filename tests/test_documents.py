@@ -14,11 +14,15 @@ from typing import Any
 import networkx as nx
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, project_files
 from markdown_it import MarkdownIt
 from mdit_py_plugins.anchors import anchors_plugin
 
+from faig.attribution.filters import FilterIndex
 from faig.data.images import read_image, write_png
+from faig.networks.plugins import extract, load_plugin, moving_weights, plug_in, save_plugin
+from faig.networks.weights import load_network
 from faig.report.numbers import write_numbers
 from tools import dag, runs
 from tools.documents import OUTLINES, TABLES, made
@@ -237,9 +241,13 @@ def test_measured_presets_are_the_presets_as_they_are():
             assert values["network"][key] == asked["network"][key], name
 
 
+def examples_of(document: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
+
+
 def test_the_examples_in_python_run_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    examples = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(examples) == 4
+    examples = examples_of("docs/python.md")
+    assert len(examples) == 5
     monkeypatch.chdir(tmp_path)
     Path("published").symlink_to(ROOT / "published")
     write_png(Path("photograph.png"), np.random.default_rng(0).integers(0, 256, (16, 12, 3), dtype=np.uint8))
@@ -247,6 +255,31 @@ def test_the_examples_in_python_run_one_after_another(tmp_path: Path, monkeypatc
     exec("\n".join(examples), names)
     assert names["result"].scores.shape == (1, names["index"].num_filters)
     assert names["learned"].scores.shape == (names["index"].num_filters,)
+    baseline, half, plugin = names["baseline"], names["half"], load_plugin(Path("blur.safetensors"))
+    moved = {name for name, value in half.items() if not torch.equal(value, baseline[name])}
+    assert moved == FilterIndex.of(names["network"]).places(plugin.filters, baseline).keys()
+    assert all(torch.equal(names["network"].state_dict()[name], value) for name, value in half.items())
     restored, masked = (read_image(Path(f"{name}.png")) for name in ("restored", "still_blurred"))
     assert restored.shape == masked.shape == (32, 24, 3)
     assert (restored != masked).any()
+
+
+def test_a_plugin_is_used_as_documented_and_read_without_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    by_project, by_hand = examples_of("docs/plugins.md")
+    monkeypatch.chdir(tmp_path)
+    weights = ROOT / "published/srresnet_32x8_bicubic/weights"
+    Path("baseline.safetensors").symlink_to(weights / "baseline.safetensors")
+    network, target = (load_network(weights / f"{name}.safetensors")[0] for name in ("baseline", "blind"))
+    index, generator = FilterIndex.of(network), np.random.default_rng(0)
+    chosen = np.split(generator.permutation(index.num_filters)[:400], 2)
+    for name, filters in zip(("blur", "noise"), chosen, strict=True):
+        made = extract(moving_weights(target), moving_weights(network), index, filters)
+        save_plugin(Path(f"{name}.safetensors"), made)
+    names: dict[str, Any] = {}
+    exec(by_project, names)
+    alone = plug_in(names["baseline"], index, [(names["noise"], 0.5)])
+    assert all(torch.equal(value, alone[name]) for name, value in names["without_blur"].items())
+    exec(by_hand, names)
+    expected = plug_in(names["baseline"], index, [(names["blur"], 1.0)])
+    assert names["weights"].keys() == expected.keys()
+    assert all(np.array_equal(value, expected[name].numpy()) for name, value in names["weights"].items())
