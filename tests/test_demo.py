@@ -25,9 +25,10 @@ from tools.demo.drawing import draw
 from tools.demo.filters import read_rankings
 from tools.demo.inputs import Wish, degrade_tile, place_of
 from tools.demo.pairs import FIRST, given_pair, own_run, page_operations, preset_pair, published_pairs
-from tools.demo.plugins import make_plugins, read_plugin
+from tools.demo.plugins import MAX_PLUGINS, make_plugins, read_plugin
 from tools.demo.restoring import Studio
 from tools.demo.sharing import Newest, Recent
+from tools.demo.slots import NUM_SLOTS, Slots
 from tools.demo.uploads import Photograph, read_upload
 from tools.demo.words import chances, message, numbers
 
@@ -276,6 +277,19 @@ def test_a_plugin_of_another_baseline_or_granularity_is_refused_by_its_files_nam
     ):
         with pytest.raises(InputError, match=words):
             read_plugin(tmp_path / f"{name}.safetensors", model)
+
+
+def test_uploads_are_put_in_or_refused_in_a_sentence_and_none_is_kept(studio, plugins, tmp_path):
+    model, slots = studio.open("tiny").model, Slots(studio, tmp_path / "made")
+    other = extract(model.target, model.target, model.index, plugins[0].plugin.filters)
+    path = tmp_path / "mine.safetensors"
+    for plugin, words in ((plugins[0].plugin, ""), (other, "take the baseline that it was trained from")):
+        save_plugin(path, plugin)
+        updates = slots.put_in(str(path), "tiny", [], *[0.0] * MAX_PLUGINS)
+        assert len(updates) == NUM_SLOTS
+        assert words in updates[-1]
+        assert bool(updates[-1]) == bool(words)
+        assert not path.exists()
 
 
 # Inputs

@@ -280,7 +280,7 @@ def test_the_tile_is_placed_by_a_click(browser, address):
 
 
 def open_plugins(page):
-    page.get_by_role("button", name="Plug-ins", exact=True).click()
+    page.locator("#plugins").get_by_text("Plug-ins", exact=True).click()
     expect(page.locator("#make")).to_be_visible(timeout=TIMEOUT)
 
 
