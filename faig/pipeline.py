@@ -14,6 +14,7 @@ from faig.data.targets import CLEAN, TargetParams
 from faig.experiments.branches import BranchesParams
 from faig.experiments.masking import MaskParams, SweepParams
 from faig.experiments.modulation import ModulationParams
+from faig.experiments.plugging import JOINT, CombineParams, PlugInParams
 from faig.experiments.prediction import PredictParams
 from faig.experiments.retraining import RetrainParams
 from faig.experiments.rivals import RivalsParams
@@ -58,6 +59,8 @@ class PipelineParams:
     predict: PredictParams
     modulate: ModulationParams
     retrain: RetrainParams
+    plug_in: PlugInParams
+    combine: CombineParams
     compare_branches: BranchesParams
     compare_predictors: RivalsParams
     severity: SeverityParams
@@ -102,6 +105,8 @@ class PipelineParams:
             if name in self.degradations:
                 for value in levels.values:
                     at_level(f"degradations.{name}", self.degradations[name], levels, value, scale=self.scale)
+        if JOINT in target.attribute:
+            raise ValueError(f"degradations.{JOINT}: the joint plug-in's file has this name, choose another")
         if self.modulate.mixed not in target.degradations:
             raise ValueError(f"modulate.mixed = {self.modulate.mixed!r} is not in targets.{self.main_target}.mixture")
         if missing := {CLEAN, *target.attribute} - set(self.predict.classes):
@@ -117,6 +122,7 @@ class PipelineParams:
             "train_baseline.patch_size": self.train_baseline.patch_size,
             "finetune.patch_size": self.finetune.patch_size,
             "retrain.training.patch_size": self.retrain.training.patch_size,
+            "plug_in.training.patch_size": self.plug_in.training.patch_size,
             "compare_branches.training.patch_size": self.compare_branches.training.patch_size,
             "compare_predictors.classifier.patch_size": self.compare_predictors.classifier.patch_size,
             "score.images.size": self.score.images.size,

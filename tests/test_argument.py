@@ -11,6 +11,7 @@ from faig.report.argument import (
     rank_correlation,
     summarize_branches,
     summarize_dials,
+    summarize_plugins,
     summarize_retraining,
     summarize_severity,
 )
@@ -113,6 +114,75 @@ def test_a_gain_too_small_is_reported_and_not_divided_by():
     assert results["gain"] == pytest.approx(0.1)
     assert results["random"] == {"gained_db": pytest.approx(0.2)}
     assert results["discovered"] == {"gained_db": pytest.approx(0)}
+
+
+# Plug-ins
+
+PLUGGED = {
+    ("plugin", "blur", 0.5): {"blur": 2.0, "noise": 0.0, "clean": -0.25},
+    ("plugin", "blur", 1.0): {"blur": 3.0, "noise": 0.5, "clean": -0.5},
+    ("full", "blur", 1.0): {"blur": 4.0, "noise": -2.0, "clean": -1.0},
+    ("plugin", "noise", 1.0): {"blur": 0.0, "noise": 0.1, "clean": 0.0},
+    ("full", "noise", 1.0): {"blur": 0.0, "noise": 0.2, "clean": 0.0},
+    ("plugins_together", "", 1.0): {"blur": 2.25, "noise": 0.1, "clean": -0.75},
+    ("tasks_together", "", 1.0): {"blur": 1.0, "noise": 0.1, "clean": -3.0},
+    ("full_joint", "", 1.0): {"blur": 5.0, "noise": 0.2, "clean": -1.0},
+}
+"""What is gained by variant, degradation and strength, by input."""
+
+
+def plugged(networks=PLUGGED, spread=0.0):
+    """PSNR 20 + 1 per image, plus the gain; that of plug-ins together differs from image to image."""
+    known = {("baseline", "", 0.0): dict.fromkeys(("blur", "noise", "clean"), 0.0), **networks}
+    rows = [
+        {"variant": variant, "degradation": degradation, "strength": strength, "input": name, "image": image}
+        | {"psnr": 20 + place + gain + spread * place * (variant == "plugins_together")}
+        | {"num_bytes": {"plugin": 50, "full": 1000}.get(variant, 0)}
+        for (variant, degradation, strength), gains in known.items()
+        for name, gain in gains.items()
+        for place, image in enumerate("abc")
+    ]
+    return summarize_plugins(pd.DataFrame(rows), 0.5, BOOTSTRAP, generator())
+
+
+def test_what_plug_ins_gain_alone_and_keep_together():
+    blur = plugged()["blur"]
+    assert {variant: values["gained_db"] for variant, values in blur.items()} == pytest.approx(
+        {"plugin": 3, "full": 4, "plugins_together": 2.25, "tasks_together": 1, "full_joint": 5}
+    )
+    assert blur["plugin"]["gained_at"] == pytest.approx({"0.5": 2, "1": 3})
+    recovered = {variant: values["recovered"] for variant, values in blur.items() if "recovered" in values}
+    assert recovered == pytest.approx(
+        {"plugin": 0.75, "plugins_together": 0.5625, "tasks_together": 0.25, "full_joint": 1.25}
+    )
+    kept = {variant: values["kept"] for variant, values in blur.items() if "kept" in values}
+    assert kept == pytest.approx({"plugins_together": 0.75, "tasks_together": 0.25})
+    assert (blur["plugin"]["bytes"], blur["plugin"]["of_full"]) == (50, 0.05)
+    assert (blur["plugin"]["clean_db"], blur["full"]["clean_db"]) == pytest.approx((-0.5, -1))
+
+
+def test_the_interval_of_what_is_kept_is_over_images():
+    even, odd = plugged()["blur"]["plugins_together"], plugged(spread=0.5)["blur"]["plugins_together"]
+    assert (even["kept_low"], even["kept_high"]) == pytest.approx((0.75, 0.75))
+    assert odd["kept_low"] < odd["kept"] - 0.1 < odd["kept"] + 0.1 < odd["kept_high"]
+
+
+def test_of_a_small_gain_no_share_is_taken():
+    noise = plugged()["noise"]
+    assert noise["plugin"]["gained_db"] == pytest.approx(0.1)
+    assert not [key for values in noise.values() for key in values if key.startswith(("recovered", "kept"))]
+
+
+def test_inputs_without_a_plug_in_have_the_gains_of_what_serves_all():
+    assert {variant: list(values) for variant, values in plugged()["clean"].items()} == {
+        "plugins_together": ["gained_db"], "tasks_together": ["gained_db"], "full_joint": ["gained_db"],
+    }  # fmt: skip
+
+
+def test_one_plug_in_alone_is_reported():
+    alone = plugged({key: gains for key, gains in PLUGGED.items() if key[1] == "blur"})
+    assert set(alone) == {"blur"}
+    assert set(alone["blur"]) == {"plugin", "full"}
 
 
 # Branches

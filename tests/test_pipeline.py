@@ -225,7 +225,8 @@ def test_every_output_is_named_in_the_command(stage: str):
 
 
 def test_claims_depend_on_all_that_the_argument_measures_and_read_it():
-    measured = [path for stage in ARGUMENT for path in paths_of(stage, "outs") if path.startswith("data/argument/")]
+    outs = [path for stage in ARGUMENT for path in paths_of(stage, "outs")]
+    measured = [path for path in outs if re.fullmatch(r"data/argument/\w+\.parquet", path)]  # plugins/ holds weights
     assert sorted(measured) == sorted(path for path in paths_of("claims", "deps") if path.startswith("data/argument/"))
     calls = [call for module in own_imports(script_of("claims")) for call in calls_of(tree(module), "read")]
     assert {f"data/argument/{ast.literal_eval(call.args[0])}.parquet" for call in calls} == set(measured)
@@ -348,6 +349,8 @@ def test_every_photograph_is_as_large_as_the_crops_taken_of_it():
         ("bootstrap", {"num_resamples": 9, "confidence": 1.0}, "bootstrap.confidence = 1.0"),
         ("predict__target", "blind", "predict.target is not a known key"),
         ("retrain__ratio", 0.1, "retrain.ratio is not a known key"),
+        ("combine__strengths", [0.5, 1.5], "combine: strengths = [0.5, 1.5] must hold 1"),
+        ("plug_in__training__patch_size", 129, "plug_in.training.patch_size = 129 must be a multiple of scale = 2"),
         ("score__quadrature", {"rule": "auto", "num_nodes": 12, "max_nodes": 8, "tolerance": 0.1}, "max_nodes = 8"),
     ],
 )
@@ -411,6 +414,15 @@ def test_the_predictor_s_classes_hold_what_its_target_tells_apart():
 
 def test_two_dials_meet_on_inputs_that_the_target_is_trained_on():
     assert "modulate.mixed = 'rain' is not in targets.blind.mixture" in error_of(modulate__mixed="rain")
+
+
+def test_no_degradation_takes_the_joint_plug_in_s_name():
+    renamed = {**COMMITTED["degradations"], "joint": COMMITTED["degradations"]["blur"]}
+    assert "degradations.joint: the joint plug-in's file has this name" in error_of(
+        degradations=renamed,
+        targets__blind__attribute=["joint", "noise"],
+        predict__classes=["clean", "joint", "blur", "noise"],
+    )
 
 
 def test_swept_methods_are_known():

@@ -159,6 +159,19 @@ def test_retraining_is_reported_for_every_variant(results: dict[str, Any]):
         assert values["gain"] == pytest.approx(results["finetune"]["blind"][name]["gain"], abs=1e-3)
 
 
+def test_plug_ins_are_reported_alone_and_together(story: Project, results: dict[str, Any]):
+    variants = {"plugin", "full", "plugins_together", "tasks_together", "plugin_joint", "full_joint"}
+    found = results["plugins"]
+    assert set(found) == {"clean", "blur", "noise", "blur_noise"}
+    for name in TARGETS["blind"]:
+        assert set(found[name]) == variants
+        assert 0 < found[name]["plugin"]["of_full"] < 0.5
+    kept = {path: content for path, content in story.kept["first"].items() if path.startswith("data/argument/plugins/")}
+    names = [f"{folder}{name}.safetensors" for folder in ("", "full/") for name in (*TARGETS["blind"], "joint")]
+    assert set(kept) == {f"data/argument/plugins/{name}" for name in names}
+    assert found["blur"]["plugin"]["bytes"] == len(kept["data/argument/plugins/blur.safetensors"])
+
+
 def test_one_branch_and_two_are_compared_on_every_degradation(story: Project, results: dict[str, Any]):
     params, found = read_params(story.folder / "params.yaml"), results["compare_branches"]
     mixture = set(params["targets"]["blind"]["mixture"])

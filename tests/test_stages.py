@@ -349,6 +349,8 @@ def test_a_changed_module_changes_the_lists_of_those_that_import_it_and_no_other
         "report",
         "modulate",
         "retrain",
+        "plug_in",
+        "combine",
         "compare_predictors",
         "severity",
         "claims",

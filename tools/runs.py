@@ -51,6 +51,9 @@ MAIN_CLAIMS = (
 )
 """The paper's own claims, by their keys in argument/claims.yaml."""
 
+NEVER_JUDGED: Json = {**dict.fromkeys(("value", "low", "high", "threshold")), "asked": "", "verdict": "not measured"}
+"""Of a claim that was made after the run."""
+
 
 def runs(root: Path) -> dict[str, Path]:
     """Folders of runs by what they are called in the tables: the default run, then the published ones."""
@@ -296,7 +299,7 @@ def verdicts(root: Path, keys: tuple[str, ...] | None) -> str:
         if keys is None or key in keys:
             cells = []
             for judged_there in found.values():
-                value, bound, verdict = judged(judged_there[key]) if key in judged_there else ("", "", "")
+                value, bound, verdict = judged(judged_there.get(key, NEVER_JUDGED))
                 asked = f", {bound}" if bound and keys is None else ""
                 cells.append(f"{value}{asked}: **{verdict}**" if bound else verdict)
             rows.append((claim["says"], *cells, *((claim["set"],) if keys is None else ())))

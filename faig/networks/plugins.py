@@ -125,6 +125,23 @@ def plug_in(baseline: Weights, index: FilterIndex, plugins: Sequence[tuple[Plugi
     return weights
 
 
+def add_tasks(baseline: Weights, tuned: Sequence[tuple[Weights, float]]) -> dict[str, Tensor]:
+    """The baseline's weights with whole task vectors added, each times its strength lambda, as of :func:`plug_in`.
+
+    theta-bar + sum over the networks t of lambda_t (theta_t - theta-bar), "task addition" of Ilharco et al. 2023.
+
+    Args:
+        baseline: by first names (:func:`moving_weights`); stays as it is.
+        tuned: the weights of networks that were fine-tuned from it; none gives the baseline, one with lambda 1 itself.
+    """
+    weights = dict(baseline)
+    for number, (network, strength) in enumerate(tuned):
+        for name, value in baseline.items():
+            moved = torch.lerp(value, network[name], strength)  # exact at 0 and 1
+            weights[name] = weights[name] + (moved - value) if number else moved
+    return weights
+
+
 def remove(weights: Weights, baseline: Weights, index: FilterIndex, plugin: Plugin) -> dict[str, Tensor]:
     """Weights without a plug-in: the baseline's kernels are back at its filters, all else stays.
 

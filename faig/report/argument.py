@@ -1,6 +1,6 @@
-"""Summaries of the argument's measurements: dials, retraining, one branch against two, severity."""
+"""Summaries of the argument's measurements: dials, retraining, plug-ins, one branch against two, severity."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,6 +107,66 @@ def summarize_retraining(
         leads = (samples["discovered"] - samples[name]) / samples["target"]
         results[name] |= with_interval("behind", lead, leads, bootstrap.confidence)
     return results
+
+
+def summarize_plugins(
+    table: pd.DataFrame, min_gain: float, bootstrap: BootstrapParams, generator: np.random.Generator
+) -> dict[str, dict[str, Any]]:
+    """What plug-ins gain alone, and keep together.
+
+    Args:
+        table: columns variant, degradation, strength, num_bytes, input, image, psnr, as
+            :mod:`faig.experiments.plugging` measures them.
+        min_gain: in dB; shares of a smaller gain are left out.
+        generator: of the bootstrap over images.
+
+    Returns:
+        By input and variant, but of what was trained on another degradation: ``gained_db`` over the baseline;
+        ``gained_at/<strength>``, where several were measured. On the inputs of a plug-in's degradation also
+        ``recovered``, the gain as a share of the whole network's that was trained on that degradation; and of what is
+        put together ``kept``, as a share of the gain of the part of that degradation alone; with intervals. Of the
+        plug-in and the whole network ``clean_db``: their gain on clean inputs; ``bytes`` on disk, and of the plug-in
+        ``of_full``: as a share of the whole network's.
+    """
+    base = pd.DataFrame(table.loc[table["variant"] == "baseline", ["input", "image", "psnr"]])
+    gains = table[table["variant"] != "baseline"].merge(base, on=["input", "image"], suffixes=("", "_of_baseline"))
+    gains = gains.assign(gain=gains["psnr"] - gains["psnr_of_baseline"]).sort_values("image")
+    results: dict[str, dict[str, Any]] = {}
+    for name, rows in gains.groupby("input"):
+        parts = _by_variant(rows[rows["degradation"].isin([name, ""])])
+        found = results[str(name)] = {variant: _gained(part) for variant, part in parts.items()}
+        if "plugin" not in parts:
+            continue
+        at_one = {variant: part.loc[part["strength"] == 1, "gain"] for variant, part in parts.items()}
+        values = {variant: gain.to_numpy()[None] for variant, gain in at_one.items()}
+        samples = bootstrap_replicates(values, bootstrap.num_resamples, generator)
+        for key, variant, whole in _plugin_shares(values):
+            if values[whole].mean() >= min_gain:
+                share = float(values[variant].mean() / values[whole].mean())
+                spread = samples[variant] / samples[whole]
+                found[variant] |= with_interval(key, share, spread, bootstrap.confidence)
+        clean = gains[(gains["input"] == "clean") & (gains["degradation"] == name) & (gains["strength"] == 1)]
+        for variant, part in _by_variant(clean).items():
+            found[variant] |= {"clean_db": float(np.mean(part["gain"])), "bytes": int(part["num_bytes"].to_list()[0])}
+        found["plugin"]["of_full"] = found["plugin"]["bytes"] / found["full"]["bytes"]
+    return {name: found for name, found in results.items() if found}
+
+
+def _by_variant(rows: Any) -> dict[str, pd.DataFrame]:
+    return {str(variant): pd.DataFrame(part) for variant, part in rows.groupby("variant")}
+
+
+def _gained(rows: pd.DataFrame) -> dict[str, Any]:
+    """Mean gain of one variant on one kind of input, at strength 1 and, where there are more, at each."""
+    means = {f"{strength:g}": float(np.mean(part["gain"])) for strength, part in rows.groupby("strength")}
+    return {"gained_db": means["1"], **({"gained_at": means} if len(means) > 1 else {})}
+
+
+def _plugin_shares(variants: Collection[str]) -> list[tuple[str, str, str]]:
+    """The shares that are taken: name, variant, and the variant whose gain it is a share of."""
+    kept = [("kept", "plugins_together", "plugin"), ("kept", "tasks_together", "full")]
+    recovered = [("recovered", variant, "full") for variant in variants if variant != "full"]
+    return [*recovered, *(entry for entry in kept if entry[1] in variants)]
 
 
 def summarize_branches(

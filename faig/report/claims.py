@@ -18,6 +18,7 @@ SECTIONS = (
     "modulate",
     "compare_targets",
     "retrain",
+    "plugins",
     "compare_branches",
     "compare_predictors",
     "severity",

@@ -19,6 +19,7 @@ from faig.report.argument import (
     best_pair,
     summarize_branches,
     summarize_dials,
+    summarize_plugins,
     summarize_retraining,
     summarize_severity,
 )
@@ -72,6 +73,7 @@ def summaries(measured: Path, plots: Path) -> dict[str, Any]:
     return {
         "modulate": modulated,
         "retrain": retrained,
+        "plugins": summarize_plugins(read("plugins"), min_gain, bootstrap, np.random.default_rng(seed)),
         "compare_branches": summarize_branches(read("branches"), bootstrap, np.random.default_rng(seed)),
         "compare_predictors": predicted,
         "severity": summarize_severity(severity, bootstrap, np.random.default_rng(seed)),

@@ -1,0 +1,135 @@
+"""Plug-ins (:mod:`faig.networks.plugins`) that were trained apart, put together: what is kept of each?
+
+Trained from the baseline, on the same patches with the same settings but for the learning rate:
+
+* on one degradation: its discovered filters alone, which make its plug-in; and the whole network.
+* jointly, on all degradations equally and for the sum of the iterations: the union of the discovered filters, which
+  makes one plug-in for all; and the whole network.
+
+The plug-ins of single degradations are then put in together, and the task vectors of the whole networks are added.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from faig.attribution.filters import FilterIndex
+from faig.attribution.path import PathModel, Weights
+from faig.base.params import Unique, settings
+from faig.data.crops import Batch
+from faig.experiments.evaluation import PSNR, Labels, evaluate
+from faig.networks.plugins import Plugin, add_tasks, plug_in
+from faig.networks.training import TrainingParams
+
+JOINT = "joint"
+"""The name of what is trained on all degradations."""
+
+
+@settings
+class PlugInParams:
+    """Settings of the plug_in stage.
+
+    ``training``: of a whole network on one degradation; jointly, the iterations of all are summed. ``learning_rate``:
+    peak, in its place, where the discovered filters are trained alone.
+    """
+
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    training: TrainingParams
+
+    def of(self, training: "Training", *, whole: bool) -> TrainingParams:
+        """The settings that the whole network, or its discovered filters alone, are trained with."""
+        iterations = len(training.degradations) * self.training.iterations
+        rate = self.training.learning_rate if whole else self.learning_rate
+        return replace(self.training, iterations=iterations, learning_rate=rate)
+
+
+@settings
+class CombineParams:
+    """Settings of the combine stage.
+
+    ``strengths``: at which plug-ins, alone and together, and the sum of the task vectors are measured; 1 among them.
+    """
+
+    strengths: Annotated[tuple[Annotated[float, Field(ge=-10, le=10)], ...], Unique]
+
+    def __post_init__(self) -> None:
+        if 1.0 not in self.strengths:
+            raise ValueError(f"strengths = {list(self.strengths)} must hold 1, at which shares are taken")
+
+
+@dataclass(frozen=True)
+class Training:
+    """What one plug-in, and the whole network beside it, are trained for: ``filters`` (n,) and degradations."""
+
+    name: str
+    filters: np.ndarray
+    degradations: tuple[str, ...]
+
+    @property
+    def mixture(self) -> dict[str, float]:
+        """All degradations equally."""
+        return dict.fromkeys(self.degradations, 1.0)
+
+
+def trainings(found: Mapping[str, np.ndarray]) -> list[Training]:
+    """One per degradation, with its discovered filters (n,); where there are several, a joint one, of their union."""
+    apart = [Training(name, filters, (name,)) for name, filters in found.items()]
+    union = np.unique(np.concatenate(list(found.values())))
+    return [*apart, Training(JOINT, union, tuple(found))] if len(apart) > 1 else apart
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training: the plug-in, the whole network's weights, and how large their file is."""
+
+    plugin: Plugin
+    full: Weights
+    full_bytes: int
+
+
+def variants(
+    baseline: Weights, index: FilterIndex, trained: Mapping[str, Trained], strengths: Sequence[float]
+) -> Iterator[tuple[Labels, Weights]]:
+    """The networks to compare: of each training (:func:`trainings`), and what is put together of those trained apart.
+
+    Yields:
+        Labels variant, degradation (of what was trained on one, else empty), strength, num_bytes (what is added to the
+        baseline takes on disk); and the weights.
+
+    Raises:
+        InputError: a plug-in was made for another baseline or for other filters.
+    """
+    yield _labels("baseline", 0, strength=0.0), baseline
+    apart = {name: each for name, each in trained.items() if name != JOINT}
+    for name, each in apart.items():
+        for strength in strengths:
+            labels = _labels("plugin", each.plugin.num_bytes, name, strength)
+            yield labels, plug_in(baseline, index, [(each.plugin, strength)])
+        yield _labels("full", each.full_bytes, name), each.full
+    if len(apart) > 1:
+        sizes = [(each.plugin.num_bytes, each.full_bytes) for each in apart.values()]
+        plugins_bytes, tasks_bytes = (sum(column) for column in zip(*sizes, strict=True))
+        for strength in strengths:
+            plugins = [(each.plugin, strength) for each in apart.values()]
+            yield _labels("plugins_together", plugins_bytes, "", strength), plug_in(baseline, index, plugins)
+            tasks = [(each.full, strength) for each in apart.values()]
+            yield _labels("tasks_together", tasks_bytes, "", strength), add_tasks(baseline, tasks)
+    if joint := trained.get(JOINT):
+        yield _labels("plugin_joint", joint.plugin.num_bytes), plug_in(baseline, index, [(joint.plugin, 1.0)])
+        yield _labels("full_joint", joint.full_bytes), joint.full
+
+
+def _labels(variant: str, num_bytes: int, degradation: str = "", strength: float = 1.0) -> dict[str, Any]:
+    return {"variant": variant, "degradation": degradation, "strength": strength, "num_bytes": num_bytes}
+
+
+def measure(
+    model: PathModel, networks: Iterable[tuple[Labels, Weights]], inputs: Mapping[str, Sequence[Batch]]
+) -> pd.DataFrame:
+    """PSNR of each network on each image: the networks' labels, and columns input, image, psnr in dB."""
+    return evaluate((([labels], partial(model.restore, weights)) for labels, weights in networks), inputs, PSNR)
