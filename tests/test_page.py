@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from conftest import ROOT
-from page_run import CLAIMS, CLASSES, IMAGES, RUN, make_run, page_of, picture, results, write_predictions
+from page_run import CLAIMS, CLASSES, IMAGES, RUN, make_run, page_of, picture, results, with_ends, write_predictions
 
 from faig.base.errors import InputError
 from faig.data.images import encode_png, write_png
@@ -302,6 +302,24 @@ def test_an_argument_without_numbers_is_said(made: tuple[Path, dict[str, Path | 
     write_numbers(tmp_path / "argument.parquet", {"modulate": {"blur": {"monotonicity": 1.0}}})
     page = page_of(folder, {**paths, "argument": tmp_path / "argument.parquet", "measured": tmp_path})
     assert "hold nothing that is shown here" in section(page, "argument")
+
+
+def test_plug_ins_have_a_table_and_a_sentence_each(made: tuple[Path, dict[str, Path | None]], tmp_path: Path):
+    folder, paths = made
+    alone = {"gained_db": 3.0, "bytes": 20480, "of_full": 0.04, **with_ends("recovered", 0.9)}
+    together = {"gained_db": 2.5, **with_ends("kept", 0.8)}
+    found = {"blur": {"plugin": alone, "plugins_together": together}, "noise": {"plugin": {"gained_db": 0.1}}}
+    write_numbers(tmp_path / "argument.parquet", {"plugins": found})
+    shown = section(page_of(folder, {**paths, "argument": tmp_path / "argument.parquet"}), "argument")
+    shown = shown.replace("\N{NO-BREAK SPACE}", " ")
+    assert (
+        "The plug-in for blur takes 20,480 bytes, 4 % of what the whole network takes, and gains 90 % (85 to 95) of "
+        "what training the whole network on it gains; put in together with the others, it keeps 80 % (75 to 85) of its "
+        "gain."
+    ) in shown
+    assert "blur its own plug-in +3.00 dB 90 % (85 to 95) \N{EN DASH}" in shown
+    assert "blur the plug-ins of all degradations together +2.50 dB \N{EN DASH} 80 % (75 to 85)" in shown
+    assert "noise its own plug-in +0.10 dB \N{EN DASH} \N{EN DASH}" in shown
 
 
 def test_a_confusion_matrix_counts_the_crops(page: str):

@@ -1,4 +1,4 @@
-"""What the rest of the argument measured: dials, training of few filters, predictors, branches, severity."""
+"""What the rest of the argument measured: dials, training of few filters, plug-ins, predictors, branches, severity."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +23,16 @@ VARIANTS = {
 }
 """What was trained in the retraining, in the order of the table."""
 
+PLUGGED = {
+    "plugin": "its own plug-in",
+    "full": "the whole network, trained on it alone",
+    "plugins_together": "the plug-ins of all degradations together",
+    "tasks_together": "the task vectors of all degradations added",
+    "plugin_joint": "one plug-in, trained on all degradations",
+    "full_joint": "the whole network, trained on all degradations",
+}
+"""What the baseline was given in the experiment with plug-ins, in the order of the table."""
+
 
 def shown(files: Files, run: Run, numbers: Numbers | str) -> dict[str, Any]:
     """The argument's parts, each None where it was not measured.
@@ -36,6 +46,7 @@ def shown(files: Files, run: Run, numbers: Numbers | str) -> dict[str, Any]:
         "dials": _curves(files, run, "dials", ("dial", "value", "input", "image", "psnr")),
         "severity": _curves(files, run, "severity", ("degradation", "value", "filters", "image", "response")),
         "retraining": _retraining(numbers, run),
+        "plugins": _plugins(numbers, run),
         "predictors": _predictors(numbers, run),
         "branches": _branches(numbers),
     }
@@ -118,6 +129,38 @@ def _retraining(numbers: Numbers, run: Run) -> dict[str, Any] | None:
             spec = bars(points, [label for label, _ in found], colour or BLUE, "share of the gain")
             charts.append({"id": f"retraining-{name}", "title": title, "spec": spec})
     return {"rows": rows, "charts": charts} if rows else None
+
+
+def _plugins(numbers: Numbers, run: Run) -> dict[str, Any] | None:
+    """What each variant gains on each attributed degradation, and a sentence on each degradation's own plug-in."""
+    rows: list[dict[str, Any]] = []
+    sentence: list[object] = []
+    for name in run.attributed:
+        place = f"plugins/{name}"
+        for variant in (each for each in PLUGGED if each in numbers.below("plugins", name)):
+            gained = numbers(f"{place}/{variant}/gained_db", "gain")
+            shares = {key: numbers(f"{place}/{variant}/{key}") for key in ("recovered", "kept")}
+            rows.append({"degradation": label_of(name), "label": PLUGGED[variant], "gained": gained, **shares})
+        size, part = numbers(f"{place}/plugin/bytes", "count"), numbers(f"{place}/plugin/of_full")
+        if size and part:
+            sentence += [f"The plug-in for {label_of(name)} takes ", size, " bytes, ", part]
+            sentence += [" of what the whole network takes", *_gained(numbers, place), ". "]
+    return {"rows": rows, "sentence": sentence} if rows else None
+
+
+def _gained(numbers: Numbers, place: str) -> list[object]:
+    """What a plug-in gains and keeps, as far as shares of it were taken: the end of its sentence."""
+    recovered, kept, tasks = (
+        numbers(f"{place}/{name}") for name in ("plugin/recovered", "plugins_together/kept", "tasks_together/kept")
+    )
+    parts: list[object] = []
+    if recovered:
+        parts += [", and gains ", recovered, " of what training the whole network on it gains"]
+    if kept:
+        parts += ["; put in together with the others, it keeps ", kept, " of its gain"]
+    if kept and tasks:
+        parts += [", while added task vectors keep ", tasks, " of theirs"]
+    return parts
 
 
 def _predictors(numbers: Numbers, run: Run) -> list[dict[str, Any]] | None:
