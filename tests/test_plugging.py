@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from faig.attribution.filters import FilterIndex
 from faig.attribution.path import PathModel, mask
 from faig.base.errors import InputError
+from faig.base.statistics import BootstrapParams
 from faig.data.images import write_png
 from faig.data.pairs import Pair, list_pairs, write_entries
 from faig.data.quality import psnr
@@ -26,6 +27,7 @@ from faig.networks.models import build_network
 from faig.networks.plugins import add_tasks, extract, load_plugin, moving_weights, plug_in, remove
 from faig.networks.training import fit
 from faig.networks.weights import load_network, save_network
+from faig.report.argument import summarize_plugins
 from stages import combine as combine_stage
 from stages import plug_in as plug_in_stage
 from tools.preset import apply_preset
@@ -214,6 +216,13 @@ def test_the_stages_train_plug_ins_and_put_them_together(run: Path):
     sizes = {path.stem: path.stat().st_size for path in (run / "plugins").glob("*.safetensors")}
     rows = table[table["variant"] == "plugin"]
     assert dict(zip(rows["degradation"], rows["num_bytes"], strict=True)) == {n: sizes[n] for n in ("blur", "noise")}
+    bootstrap = BootstrapParams(num_resamples=10, confidence=0.9)
+    found = summarize_plugins(table, 0.5, bootstrap, np.random.default_rng(0))
+    together = ["full_joint", "plugin_joint", "plugins_together", "tasks_together"]
+    assert {name: sorted(values) for name, values in found.items()} == {
+        **dict.fromkeys(("blur", "noise"), sorted(["full", "plugin", *together])),
+        **dict.fromkeys(("clean", "blur_noise"), together),
+    }
 
     refused = invoke(combine_stage.main, output="other", baseline="network")
     assert refused.exit_code == 1
