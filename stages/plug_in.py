@@ -6,7 +6,8 @@ from faig.base.files import complete_folder
 from faig.base.params import Ratio, Seed, load_params
 from faig.base.seeds import derive_seed
 from faig.data.pairs import read_entries, split_pairs
-from faig.experiments.plugging import PlugInParams, trainings
+from faig.data.targets import CLEAN
+from faig.experiments.plugging import PATCHES_ACROSS, PlugInParams, left_alone, trainings
 from faig.experiments.retraining import Variant, train_only
 from faig.experiments.score_table import Method
 from faig.networks.plugins import extract, save_plugin
@@ -24,21 +25,26 @@ def main(hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, scores:
     params, seed = load_params("plug_in", PlugInParams), load_params("seed", Seed)
     choice = load_params("network", NetworkChoice)
     about = {"method": load_params("method", Method), "mask_ratio": load_params("mask_ratio", Ratio), "seed": seed}
+    about |= {"left_alone": params.left_alone}
     model = read_model(baseline, network)
     train, test = split_pairs(read_entries(pairs), hr, lr)
+    found = read_found(scores, model)
+    without = [pair for pair in train if params.left_alone and pair.degradation in {CLEAN, *found}]
+    spared = left_alone(model, without, PATCHES_ACROSS * params.training.patch_size)
     with complete_folder(output) as folder:
-        for each in trainings(read_found(scores, model)):
+        for each in trainings(found):
             for whole in (False, True):
                 training = params.of(each, whole=whole)
+                images = each.pairs(train, [] if whole else spared)
                 start, spec = load_network(baseline, choice)
                 if not whole:
                     train_only(start, model.index, each.filters)
                 chosen = "all" if whole else Variant(each.name, 0, each.filters).digest()
                 weights, _, checkpoint = fit(
                     start,
-                    train,
+                    images,
                     test,
-                    each.mixture,
+                    each.mixture(images, params.left_alone),
                     training,
                     model.compute,
                     seed=derive_seed(seed, "plug_in", each.name),

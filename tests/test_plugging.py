@@ -20,7 +20,17 @@ from faig.base.statistics import BootstrapParams
 from faig.data.images import write_png
 from faig.data.pairs import Pair, list_pairs, write_entries
 from faig.data.quality import psnr
-from faig.experiments.plugging import JOINT, CombineParams, PlugInParams, Trained, measure, trainings, variants
+from faig.data.tensors import to_image, to_tensor
+from faig.experiments.plugging import (
+    JOINT,
+    CombineParams,
+    PlugInParams,
+    Trained,
+    left_alone,
+    measure,
+    trainings,
+    variants,
+)
 from faig.experiments.retraining import train_only
 from faig.experiments.score_table import Key, write_scores
 from faig.networks.models import build_network
@@ -54,11 +64,38 @@ def trained_of(model: PathModel, found: dict[str, np.ndarray]) -> dict[str, Trai
 
 def test_the_joint_training_has_the_union_of_the_filters_and_the_sum_of_the_iterations():
     blur, noise, joint = trainings({"blur": np.array([7, 3]), "noise": np.array([3, 5])})
-    assert (blur.name, blur.mixture, noise.mixture) == ("blur", {"blur": 1.0}, {"noise": 1.0})
-    assert (joint.name, joint.mixture, joint.filters.tolist()) == (JOINT, {"blur": 1.0, "noise": 1.0}, [3, 5, 7])
-    params = PlugInParams(learning_rate=0.5, training=TRAINING)
+    assert (blur.name, blur.degradations, noise.degradations) == ("blur", ("blur",), ("noise",))
+    assert (joint.name, joint.degradations, joint.filters.tolist()) == (JOINT, ("blur", "noise"), [3, 5, 7])
+    params = PlugInParams(learning_rate=0.5, left_alone=0.0, training=TRAINING)
     assert params.of(blur, whole=True) == TRAINING
     assert params.of(joint, whole=False) == replace(TRAINING, iterations=6, learning_rate=0.5)
+
+
+def pair(degradation: str, height: int = 12, width: int = 16) -> Pair:
+    generator = np.random.default_rng(0)
+    hr, lr = (generator.integers(0, 256, (s * height, s * width, 3), dtype=np.uint8) for s in (2, 1))
+    return Pair("one", degradation, hr, lr)
+
+
+def test_patches_are_of_the_own_degradations_and_the_rest_is_what_was_spared():
+    train, spared = [pair(name) for name in ("clean", "blur", "noise", "blur_noise")], [pair("clean"), pair("noise")]
+    blur, _, joint = trainings(FOUND)
+    chosen = blur.pairs(train, spared)
+    assert chosen == [train[1], *spared]
+    assert blur.mixture(chosen, 0.4) == pytest.approx({"blur": 0.6, "clean": 0.2, "noise": 0.2})
+    assert joint.pairs(train, spared) == [train[1], train[2], spared[0]]
+    assert joint.mixture(joint.pairs(train, spared), 0.4) == pytest.approx({"blur": 0.3, "noise": 0.3, "clean": 0.4})
+    assert blur.mixture(blur.pairs(train, []), 0.4) == {"blur": 1.0}
+
+
+def test_what_is_left_alone_is_what_the_baseline_makes_of_it(model):
+    whole, wide = pair("clean"), pair("noise", height=8, width=20)
+    first, second = left_alone(model, [whole, wide], 16)
+    assert (first.degradation, first.lr.shape, first.hr.shape) == ("clean", (8, 8, 3), (16, 16, 3))
+    assert np.array_equal(second.lr, wide.lr[:, 6:14])
+    assert np.array_equal(first.hr, to_image(model.restore(model.baseline, to_tensor(first.lr))))
+    [all_of_it] = left_alone(model, [whole], 400)
+    assert np.array_equal(all_of_it.lr, whole.lr)
 
 
 def test_a_single_degradation_is_trained_on_alone():

@@ -2,7 +2,9 @@
 
 Trained from the baseline, on the same patches with the same settings but for the learning rate:
 
-* on one degradation: its discovered filters alone, which make its plug-in; and the whole network.
+* on one degradation: its discovered filters alone, which make its plug-in; and the whole network. A plug-in that saw
+  its degradation alone would spoil all other inputs, and so the work of other plug-ins. So a share of its patches are
+  inputs without the degradation, for which the baseline's own output is what is to be restored.
 * jointly, on all degradations equally and for the sum of the iterations: the union of the discovered filters, which
   makes one plug-in for all; and the whole network.
 
@@ -16,18 +18,23 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+import torch
 from pydantic import Field
 
 from faig.attribution.filters import FilterIndex
 from faig.attribution.path import PathModel, Weights
 from faig.base.params import Unique, settings
 from faig.data.crops import Batch
+from faig.data.pairs import Pair
+from faig.data.tensors import to_image, to_tensor
 from faig.experiments.evaluation import PSNR, Labels, evaluate
 from faig.networks.plugins import Plugin, add_tasks, plug_in
 from faig.networks.training import TrainingParams
 
 JOINT = "joint"
 """The name of what is trained on all degradations."""
+PATCHES_ACROSS = 4
+"""So many patches wide and high is at most what is kept of a photograph that is to be left alone."""
 
 
 @settings
@@ -35,9 +42,11 @@ class PlugInParams:
     """Settings of the plug_in stage.
 
     ``training``: of a whole network on one degradation; jointly, the iterations of all are summed. ``learning_rate``:
-    peak, in its place, where the discovered filters are trained alone.
+    peak, in its place, where the discovered filters are trained alone. ``left_alone``: share of their patches that is
+    to come out as the baseline restores it.
     """
 
+    left_alone: Annotated[float, Field(ge=0, lt=1)]
     learning_rate: Annotated[float, Field(gt=0, le=1)]
     training: TrainingParams
 
@@ -70,10 +79,36 @@ class Training:
     filters: np.ndarray
     degradations: tuple[str, ...]
 
-    @property
-    def mixture(self) -> dict[str, float]:
-        """All degradations equally."""
-        return dict.fromkeys(self.degradations, 1.0)
+    def pairs(self, train: Iterable[Pair], spared: Iterable[Pair]) -> list[Pair]:
+        """Of the training pairs those of the degradations; of the ``spared`` (:func:`left_alone`) all others."""
+        own = [pair for pair in train if pair.degradation in self.degradations]
+        return own + [pair for pair in spared if pair.degradation not in self.degradations]
+
+    def mixture(self, pairs: Iterable[Pair], share: float) -> dict[str, float]:
+        """Share of the patches by kind of input: all degradations equally, and ``share`` for what is left alone."""
+        others = sorted({pair.degradation for pair in pairs} - set(self.degradations))
+        own = 1 - share if others else 1.0
+        return dict.fromkeys(self.degradations, own / len(self.degradations)) | {
+            name: share / len(others) for name in others
+        }
+
+
+def left_alone(model: PathModel, pairs: Iterable[Pair], size: int) -> list[Pair]:
+    """The middle of each pair, with what the baseline makes of LR in place of HR.
+
+    Args:
+        model: a path from the baseline.
+        pairs: of inputs that are to be left alone.
+        size: side in HR pixels, at most; a multiple of the scale.
+    """
+    found = []
+    for pair in pairs:
+        top, left = (max(side - size // pair.scale, 0) // 2 for side in pair.lr.shape[:2])
+        lr = np.ascontiguousarray(pair.lr[top : top + size // pair.scale, left : left + size // pair.scale])
+        with torch.no_grad():
+            hr = to_image(model.restore(model.baseline, to_tensor(lr)))
+        found.append(replace(pair, hr=hr, lr=lr))
+    return found
 
 
 def trainings(found: Mapping[str, np.ndarray]) -> list[Training]:
