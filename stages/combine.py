@@ -4,7 +4,7 @@ from pathlib import Path
 
 from faig.base.params import Name, load_params
 from faig.data.targets import TargetParams
-from faig.experiments.plugging import JOINT, CombineParams, Trained, measure, variants
+from faig.experiments.plugging import IN_TURN, JOINT, CombineParams, Trained, measure, variants
 from faig.networks.plugins import load_plugin
 from stages.shared.cli import path_option, reads, stage, writes
 from stages.shared.model import read_model, read_test_inputs
@@ -27,7 +27,9 @@ def main(hr: Path, lr: Path, pairs: Path, baseline: Path, plugins: Path, output:
         full = plugins / "full" / f"{name}.safetensors"
         weights = read_model(baseline, full).target
         trained[name] = Trained(load_plugin(plugins / f"{name}.safetensors"), weights, full.stat().st_size)
-    networks = variants(model.baseline, model.index, trained, params.strengths)
+    upon = [load_plugin(plugins / IN_TURN / f"{name}.safetensors") for name in list(settings.attribute)[1:]]
+    in_turn = [trained[names[0]].plugin, *upon] if upon else []
+    networks = variants(model.baseline, model.index, trained, in_turn, params.strengths)
     write_parquet(output, measure(model, networks, inputs))
 
 

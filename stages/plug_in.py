@@ -10,9 +10,9 @@ from faig.data.targets import CLEAN
 from faig.experiments.plugging import PATCHES_ACROSS, PlugInParams, left_alone, trainings
 from faig.experiments.retraining import Variant, train_only
 from faig.experiments.score_table import Method
-from faig.networks.plugins import extract, save_plugin
+from faig.networks.plugins import Plugin, extract, plug_in, save_plugin
 from faig.networks.training import fit
-from faig.networks.weights import NetworkChoice, load_network, save_network
+from faig.networks.weights import NetworkChoice, all_names, load_network, save_network
 from stages.shared.cli import checkpoint_folder, delete_afterwards, reads, stage, writes
 from stages.shared.model import read_found, read_model
 
@@ -25,21 +25,26 @@ def main(hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, scores:
     params, seed = load_params("plug_in", PlugInParams), load_params("seed", Seed)
     choice = load_params("network", NetworkChoice)
     about = {"method": load_params("method", Method), "mask_ratio": load_params("mask_ratio", Ratio), "seed": seed}
-    about |= {"left_alone": params.left_alone}
+    about |= {"left_alone": params.left_alone, "network": str(load_network(baseline, choice)[1])}
     model = read_model(baseline, network)
     train, test = split_pairs(read_entries(pairs), hr, lr)
     found = read_found(scores, model)
     without = [pair for pair in train if params.left_alone and pair.degradation in {CLEAN, *found}]
-    spared = left_alone(model, without, PATCHES_ACROSS * params.training.patch_size)
+    size = PATCHES_ACROSS * params.training.patch_size
+    spared = left_alone(model, model.baseline, without, size)
+    made: dict[str, Plugin] = {}
     with complete_folder(output) as folder:
         for each in trainings(found):
-            for whole in (False, True):
+            begin = plug_in(model.baseline, model.index, [(made[name], 1.0) for name in each.upon])
+            kept = left_alone(model, begin, without, size) if each.upon else spared
+            for whole in (False,) if each.upon else (False, True):
                 training = params.of(each, whole=whole)
-                images = each.pairs(train, [] if whole else spared)
                 start, spec = load_network(baseline, choice)
+                start.load_state_dict({**start.state_dict(), **all_names(start, begin)})
                 if not whole:
                     train_only(start, model.index, each.filters)
                 chosen = "all" if whole else Variant(each.name, 0, each.filters).digest()
+                images = each.pairs(train, [] if whole else kept)
                 weights, _, checkpoint = fit(
                     start,
                     images,
@@ -55,9 +60,9 @@ def main(hr: Path, lr: Path, pairs: Path, baseline: Path, network: Path, scores:
                 if whole:
                     save_network(folder / "full" / f"{each.name}.safetensors", spec, weights)
                     continue
-                about |= {"degradation": each.name, "iterations": training.iterations, "network": str(spec)}
-                plugin = extract(weights, model.baseline, model.index, each.filters, **about)
-                save_plugin(folder / f"{each.name}.safetensors", plugin)
+                about |= {"degradation": Path(each.name).name, "upon": each.upon, "iterations": training.iterations}
+                made[each.name] = extract(weights, model.baseline, model.index, each.filters, **about)
+                save_plugin(folder / f"{each.name}.safetensors", made[each.name])
 
 
 if __name__ == "__main__":

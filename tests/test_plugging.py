@@ -14,7 +14,7 @@ from test_retraining import TRAINING
 from torch import Tensor, nn
 
 from faig.attribution.filters import FilterIndex
-from faig.attribution.path import PathModel, mask
+from faig.attribution.path import PathModel, Weights, mask
 from faig.base.errors import InputError
 from faig.base.statistics import BootstrapParams
 from faig.data.images import write_png
@@ -34,7 +34,7 @@ from faig.experiments.plugging import (
 from faig.experiments.retraining import train_only
 from faig.experiments.score_table import Key, write_scores
 from faig.networks.models import build_network
-from faig.networks.plugins import add_tasks, extract, load_plugin, moving_weights, plug_in, remove
+from faig.networks.plugins import Plugin, add_tasks, extract, load_plugin, moving_weights, plug_in, remove
 from faig.networks.training import fit
 from faig.networks.weights import load_network, save_network
 from faig.report.argument import summarize_plugins
@@ -46,26 +46,38 @@ STRENGTHS = (0.5, 1.0)
 FOUND = {"blur": np.array([40, 3, 9]), "noise": np.array([5, 60])}
 
 
-def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+def equal(first: Weights, second: Weights) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def trained_of(model: PathModel, found: dict[str, np.ndarray]) -> dict[str, Trained]:
     """Of each training, plug-ins and whole networks that are made up: shifted versions of the target."""
     made = {}
-    for number, each in enumerate(trainings(found)):
+    for number, each in enumerate(each for each in trainings(found) if not each.upon):
         full = {name: value + 0.01 * number for name, value in model.target.items()}
         made[each.name] = Trained(extract(full, model.baseline, model.index, each.filters), full, 1000 + number)
     return made
+
+
+def in_turn_of(trained: dict[str, Trained]) -> list[Plugin]:
+    """As if what was trained in turn were what was trained apart; nothing where there is one degradation."""
+    apart = [each.plugin for name, each in trained.items() if name != JOINT]
+    return apart if len(apart) > 1 else []
 
 
 # What is trained
 
 
 def test_the_joint_training_has_the_union_of_the_filters_and_the_sum_of_the_iterations():
-    blur, noise, joint = trainings({"blur": np.array([7, 3]), "noise": np.array([3, 5])})
+    blur, noise, joint, turn = trainings({"blur": np.array([7, 3]), "noise": np.array([3, 5])})
     assert (blur.name, blur.degradations, noise.degradations) == ("blur", ("blur",), ("noise",))
     assert (joint.name, joint.degradations, joint.filters.tolist()) == (JOINT, ("blur", "noise"), [3, 5, 7])
+    assert (turn.name, turn.degradations, turn.filters.tolist(), turn.upon) == (
+        "in_turn/noise",
+        ("noise",),
+        [5],
+        ("blur",),
+    )
     params = PlugInParams(learning_rate=0.5, left_alone=0.0, training=TRAINING)
     assert params.of(blur, whole=True) == TRAINING
     assert params.of(joint, whole=False) == replace(TRAINING, iterations=6, learning_rate=0.5)
@@ -79,7 +91,7 @@ def pair(degradation: str, height: int = 12, width: int = 16) -> Pair:
 
 def test_patches_are_of_the_own_degradations_and_the_rest_is_what_was_spared():
     train, spared = [pair(name) for name in ("clean", "blur", "noise", "blur_noise")], [pair("clean"), pair("noise")]
-    blur, _, joint = trainings(FOUND)
+    blur, _, joint, _ = trainings(FOUND)
     chosen = blur.pairs(train, spared)
     assert chosen == [train[1], *spared]
     assert blur.mixture(chosen, 0.4) == pytest.approx({"blur": 0.6, "clean": 0.2, "noise": 0.2})
@@ -90,12 +102,19 @@ def test_patches_are_of_the_own_degradations_and_the_rest_is_what_was_spared():
 
 def test_what_is_left_alone_is_what_the_baseline_makes_of_it(model):
     whole, wide = pair("clean"), pair("noise", height=8, width=20)
-    first, second = left_alone(model, [whole, wide], 16)
+    first, second = left_alone(model, model.baseline, [whole, wide], 16)
     assert (first.degradation, first.lr.shape, first.hr.shape) == ("clean", (8, 8, 3), (16, 16, 3))
     assert np.array_equal(second.lr, wide.lr[:, 6:14])
     assert np.array_equal(first.hr, to_image(model.restore(model.baseline, to_tensor(first.lr))))
-    [all_of_it] = left_alone(model, [whole], 400)
+    [all_of_it] = left_alone(model, model.baseline, [whole], 400)
     assert np.array_equal(all_of_it.lr, whole.lr)
+
+
+def test_in_turn_each_training_has_the_filters_that_those_before_it_left_free():
+    found = {"a": np.array([1, 2]), "b": np.array([2, 3]), "c": np.array([3, 4, 1])}
+    turns = [each for each in trainings(found) if each.upon]
+    assert [(each.name, each.filters.tolist()) for each in turns] == [("in_turn/b", [3]), ("in_turn/c", [4])]
+    assert [each.upon for each in turns] == [("a",), ("a", "in_turn/b")]
 
 
 def test_a_single_degradation_is_trained_on_alone():
@@ -145,13 +164,14 @@ def test_task_vectors_of_a_few_filters_are_plug_ins(model):
 
 def test_what_is_compared_and_what_it_takes_on_disk(model):
     trained = trained_of(model, FOUND)
-    rows = [labels for labels, _ in variants(model.baseline, model.index, trained, STRENGTHS)]
+    rows = [labels for labels, _ in variants(model.baseline, model.index, trained, in_turn_of(trained), STRENGTHS)]
     assert [(row["variant"], row["degradation"], row["strength"]) for row in rows] == [
         ("baseline", "", 0.0),
         ("plugin", "blur", 0.5), ("plugin", "blur", 1.0), ("full", "blur", 1.0),
         ("plugin", "noise", 0.5), ("plugin", "noise", 1.0), ("full", "noise", 1.0),
         ("plugins_together", "", 0.5), ("tasks_together", "", 0.5),
         ("plugins_together", "", 1.0), ("tasks_together", "", 1.0),
+        ("plugins_in_turn", "", 1.0),
         ("plugin_joint", "", 1.0), ("full_joint", "", 1.0),
     ]  # fmt: skip
     sizes = {(row["variant"], row["degradation"]): row["num_bytes"] for row in rows}
@@ -162,7 +182,10 @@ def test_what_is_compared_and_what_it_takes_on_disk(model):
 
 def test_where_there_is_one_degradation_nothing_is_put_together(model):
     trained = trained_of(model, {"blur": FOUND["blur"]})
-    kinds = {labels["variant"] for labels, _ in variants(model.baseline, model.index, trained, STRENGTHS)}
+    kinds = {
+        labels["variant"]
+        for labels, _ in variants(model.baseline, model.index, trained, in_turn_of(trained), STRENGTHS)
+    }
     assert kinds == {"baseline", "plugin", "full"}
 
 
@@ -170,7 +193,7 @@ def test_of_plug_ins_put_together_each_can_be_taken_out_again(model):
     trained = trained_of(model, FOUND)
     found = {
         (labels["variant"], labels["degradation"], labels["strength"]): weights
-        for labels, weights in variants(model.baseline, model.index, trained, STRENGTHS)
+        for labels, weights in variants(model.baseline, model.index, trained, in_turn_of(trained), STRENGTHS)
     }
     for name, other in (("blur", "noise"), ("noise", "blur")):
         for strength in STRENGTHS:
@@ -181,16 +204,20 @@ def test_of_plug_ins_put_together_each_can_be_taken_out_again(model):
 def test_another_baseline_is_refused(model):
     other = {name: 2 * value for name, value in model.baseline.items()}
     with pytest.raises(InputError, match="was made for the baseline"):
-        list(variants(other, model.index, trained_of(model, FOUND), STRENGTHS))
+        list(variants(other, model.index, trained_of(model, FOUND), [], STRENGTHS))
 
 
 def test_quality_is_that_of_the_given_weights(model, inputs):
     trained = trained_of(model, FOUND)
-    table = measure(model, variants(model.baseline, model.index, trained, STRENGTHS), {"blur": inputs["blur"][:1]})
-    assert len(table) == 2 * 13
+    table = measure(
+        model,
+        variants(model.baseline, model.index, trained, in_turn_of(trained), STRENGTHS),
+        {"blur": inputs["blur"][:1]},
+    )
+    assert len(table) == 2 * 14
     batch = inputs["blur"][0]
     expected = psnr(model.restore(trained["noise"].full, batch.lr).detach(), batch.hr, 2).tolist()
-    rows = table[(table["variant"] == "full") & (table["degradation"] == "noise")]
+    rows = pd.DataFrame(table[(table["variant"] == "full") & (table["degradation"] == "noise")])
     assert rows[["image", "psnr"]].to_numpy().tolist() == [["a", expected[0]], ["b", expected[1]]]
 
 
@@ -242,20 +269,23 @@ def test_the_stages_train_plug_ins_and_put_them_together(run: Path):
     assert plugins["joint"].filters.tolist() == sorted({*plugins["blur"].filters, *plugins["noise"].filters})
     about = plugins["joint"].header.settings
     assert (about["degradation"], about["iterations"], about["mask_ratio"]) == ("joint", 8, 0.03)
+    upon = load_plugin(run / "plugins/in_turn/noise.safetensors")
+    assert upon.filters.tolist() == sorted({*plugins["noise"].filters} - {*plugins["blur"].filters})
+    assert upon.header.settings["upon"] == ["blur"]
     baseline, _ = load_network(run / "baseline")
     tuned, _ = load_network(run / "plugins/full/blur.safetensors")
     assert not any(map(torch.equal, moving_weights(tuned).values(), moving_weights(baseline).values()))
 
     assert invoke(combine_stage.main, output="table").exit_code == 0
     table = pd.read_parquet(run / "table")
-    assert table.groupby(["variant", "degradation", "strength"]).size().tolist() == [4 * 2] * 17
+    assert table.groupby(["variant", "degradation", "strength"]).size().tolist() == [4 * 2] * 18
     assert set(table["input"]) == {"clean", "blur", "noise", "blur_noise"}
     sizes = {path.stem: path.stat().st_size for path in (run / "plugins").glob("*.safetensors")}
     rows = table[table["variant"] == "plugin"]
     assert dict(zip(rows["degradation"], rows["num_bytes"], strict=True)) == {n: sizes[n] for n in ("blur", "noise")}
     bootstrap = BootstrapParams(num_resamples=10, confidence=0.9)
     found = summarize_plugins(table, 0.5, bootstrap, np.random.default_rng(0))
-    together = ["full_joint", "plugin_joint", "plugins_together", "tasks_together"]
+    together = ["full_joint", "plugin_joint", "plugins_in_turn", "plugins_together", "tasks_together"]
     assert {name: sorted(values) for name, values in found.items()} == {
         **dict.fromkeys(("blur", "noise"), sorted(["full", "plugin", *together])),
         **dict.fromkeys(("clean", "blur_noise"), together),

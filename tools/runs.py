@@ -23,7 +23,7 @@ ACCURACIES = ("accuracy_attributed", "accuracy_all")
 CLASSES = ("clean", "blur", "noise", "blur_noise")
 
 VARIANTS = {
-    "all": "all filters and biases",
+    "all": "all filters",
     "discovered": "the discovered filters",
     "same_count": "as many filters at random in each layer",
     "rewired": "as many of each output channel, with other inputs",

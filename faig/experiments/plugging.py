@@ -8,7 +8,11 @@ Trained from the baseline, on the same patches with the same settings but for th
 * jointly, on all degradations equally and for the sum of the iterations: the union of the discovered filters, which
   makes one plug-in for all; and the whole network.
 
-The plug-ins of single degradations are then put in together, and the task vectors of the whole networks are added.
+* in turn: the first degradation's plug-in stays as it is, and each other one is trained upon those before it, at its
+  discovered filters that they left free; what is left alone is then what they restore.
+
+The plug-ins of single degradations are then put in together, and so are those trained in turn; and the task vectors of
+the whole networks are added.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,6 +37,8 @@ from faig.networks.training import TrainingParams
 
 JOINT = "joint"
 """The name of what is trained on all degradations."""
+IN_TURN = "in_turn"
+"""The folder of what is trained upon the plug-ins of the degradations before it."""
 PATCHES_ACROSS = 4
 """So many patches wide and high is at most what is kept of a photograph that is to be left alone."""
 
@@ -73,11 +79,15 @@ class CombineParams:
 
 @dataclass(frozen=True)
 class Training:
-    """What one plug-in, and the whole network beside it, are trained for: ``filters`` (n,) and degradations."""
+    """What one plug-in, and the whole network beside it, are trained for: ``filters`` (n,) and degradations.
+
+    ``upon``: names of the trainings whose plug-ins are in the baseline meanwhile; no whole network is trained then.
+    """
 
     name: str
     filters: np.ndarray
     degradations: tuple[str, ...]
+    upon: tuple[str, ...] = ()
 
     def pairs(self, train: Iterable[Pair], spared: Iterable[Pair]) -> list[Pair]:
         """Of the training pairs those of the degradations; of the ``spared`` (:func:`left_alone`) all others."""
@@ -93,11 +103,12 @@ class Training:
         }
 
 
-def left_alone(model: PathModel, pairs: Iterable[Pair], size: int) -> list[Pair]:
-    """The middle of each pair, with what the baseline makes of LR in place of HR.
+def left_alone(model: PathModel, weights: Weights, pairs: Iterable[Pair], size: int) -> list[Pair]:
+    """The middle of each pair, with what given weights make of LR in place of HR.
 
     Args:
-        model: a path from the baseline.
+        model: the network.
+        weights: the baseline's, or with plug-ins in them.
         pairs: of inputs that are to be left alone.
         size: side in HR pixels, at most; a multiple of the scale.
     """
@@ -106,16 +117,22 @@ def left_alone(model: PathModel, pairs: Iterable[Pair], size: int) -> list[Pair]
         top, left = (max(side - size // pair.scale, 0) // 2 for side in pair.lr.shape[:2])
         lr = np.ascontiguousarray(pair.lr[top : top + size // pair.scale, left : left + size // pair.scale])
         with torch.no_grad():
-            hr = to_image(model.restore(model.baseline, to_tensor(lr)))
+            hr = to_image(model.restore(weights, to_tensor(lr)))
         found.append(replace(pair, hr=hr, lr=lr))
     return found
 
 
 def trainings(found: Mapping[str, np.ndarray]) -> list[Training]:
-    """One per degradation, with its discovered filters (n,); where there are several, a joint one, of their union."""
+    """One per degradation, with its discovered filters (n,); where there are several, also a joint one and in turn."""
     apart = [Training(name, filters, (name,)) for name, filters in found.items()]
-    union = np.unique(np.concatenate(list(found.values())))
-    return [*apart, Training(JOINT, union, tuple(found))] if len(apart) > 1 else apart
+    if len(apart) < 2:
+        return apart
+    turns, taken = apart[:1], found[apart[0].name]
+    for each in apart[1:]:
+        free, upon = np.setdiff1d(each.filters, taken), tuple(before.name for before in turns)
+        turns.append(Training(f"{IN_TURN}/{each.name}", free, each.degradations, upon))
+        taken = np.union1d(taken, each.filters)
+    return [*apart, Training(JOINT, taken, tuple(found)), *turns[1:]]
 
 
 @dataclass(frozen=True)
@@ -128,9 +145,20 @@ class Trained:
 
 
 def variants(
-    baseline: Weights, index: FilterIndex, trained: Mapping[str, Trained], strengths: Sequence[float]
+    baseline: Weights,
+    index: FilterIndex,
+    trained: Mapping[str, Trained],
+    in_turn: Sequence[Plugin],
+    strengths: Sequence[float],
 ) -> Iterator[tuple[Labels, Weights]]:
     """The networks to compare: of each training (:func:`trainings`), and what is put together of those trained apart.
+
+    Args:
+        baseline: what all of them were trained from.
+        index: numbers the filters.
+        trained: what was trained on single degradations, and :data:`JOINT`.
+        in_turn: the first plug-in and those trained upon it; none where there is one degradation.
+        strengths: see :class:`CombineParams`.
 
     Yields:
         Labels variant, degradation (of what was trained on one, else empty), strength, num_bytes (what is added to the
@@ -154,6 +182,9 @@ def variants(
             yield _labels("plugins_together", plugins_bytes, "", strength), plug_in(baseline, index, plugins)
             tasks = [(each.full, strength) for each in apart.values()]
             yield _labels("tasks_together", tasks_bytes, "", strength), add_tasks(baseline, tasks)
+    if in_turn:
+        size = sum(plugin.num_bytes for plugin in in_turn)
+        yield _labels("plugins_in_turn", size), plug_in(baseline, index, [(plugin, 1.0) for plugin in in_turn])
     if joint := trained.get(JOINT):
         yield _labels("plugin_joint", joint.plugin.num_bytes), plug_in(baseline, index, [(joint.plugin, 1.0)])
         yield _labels("full_joint", joint.full_bytes), joint.full

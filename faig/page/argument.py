@@ -13,7 +13,7 @@ from faig.page.run import Files, Missing, Run
 from faig.page.values import Number, Numbers
 
 VARIANTS = {
-    "all": "all filters and biases",
+    "all": "all filters",
     "discovered": "the discovered filters",
     "same_count": "as many per layer",
     "rewired": "as many per output channel",
@@ -27,6 +27,7 @@ PLUGGED = {
     "plugin": "its own plug-in",
     "full": "the whole network, trained on it alone",
     "plugins_together": "the plug-ins of all degradations together",
+    "plugins_in_turn": "plug-ins of all degradations, each trained upon those before it",
     "tasks_together": "the task vectors of all degradations added",
     "plugin_joint": "one plug-in, trained on all degradations",
     "full_joint": "the whole network, trained on all degradations",
@@ -150,8 +151,9 @@ def _plugins(numbers: Numbers, run: Run) -> dict[str, Any] | None:
 
 def _gained(numbers: Numbers, place: str) -> list[object]:
     """What a plug-in gains and keeps, as far as shares of it were taken: the end of its sentence."""
-    recovered, kept, tasks = (
-        numbers(f"{place}/{name}") for name in ("plugin/recovered", "plugins_together/kept", "tasks_together/kept")
+    recovered, kept, tasks, turns = (
+        numbers(f"{place}/{name}")
+        for name in ("plugin/recovered", "plugins_together/kept", "tasks_together/kept", "plugins_in_turn/kept")
     )
     parts: list[object] = []
     if recovered:
@@ -160,6 +162,8 @@ def _gained(numbers: Numbers, place: str) -> list[object]:
         parts += ["; put in together with the others, it keeps ", kept, " of its gain"]
     if kept and tasks:
         parts += [", while added task vectors keep ", tasks, " of theirs"]
+    if kept and turns:
+        parts += ["; where each was trained upon those before it, ", turns, " of its gain are reached"]
     return parts
 
 

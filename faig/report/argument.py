@@ -164,7 +164,8 @@ def _gained(rows: pd.DataFrame) -> dict[str, Any]:
 
 def _plugin_shares(variants: Collection[str]) -> list[tuple[str, str, str]]:
     """The shares that are taken: name, variant, and the variant whose gain it is a share of."""
-    kept = [("kept", "plugins_together", "plugin"), ("kept", "tasks_together", "full")]
+    wholes = {"plugins_together": "plugin", "plugins_in_turn": "plugin", "tasks_together": "full"}
+    kept = [("kept", variant, whole) for variant, whole in wholes.items()]
     recovered = [("recovered", variant, "full") for variant in variants if variant != "full"]
     return [*recovered, *(entry for entry in kept if entry[1] in variants)]
 
