@@ -1,4 +1,4 @@
-"""Tables from the studies under benchmarks/studies: presets, barriers, other scores, learned masks.
+"""Tables from the studies under benchmarks/studies: presets, barriers, other scores, learned masks, architecture.
 
 A study that was not run has an empty table.
 """
@@ -288,6 +288,93 @@ def discovered_by(root: Path) -> str:
     return table(heads, rows)
 
 
+def profiles(root: Path) -> str:
+    """By network, method and degradation, how much richer each part is in discovered filters than chance."""
+    rows: list[Row] = []
+    for network, found in results_of(root, "architecture").get("profiles", {}).get("parts", {}).items():
+        shares = (f"{100 * part:.1f} %" for part in found["filters"].values())
+        rows.append((network, "*share of all filters*", "", *shares))
+        for method in ("FAIG", "learned"):
+            for name, parts in found.get(method, {}).items():
+                rows.append(("", method, DEGRADATIONS[name], *(f"{value:.1f}" for value in parts.values())))
+    heads = ("first", "body: early third", "middle third", "late third", "upsample", "high", "last")
+    return table(("network", "method", "filters for", *heads), rows)
+
+
+def profiles_agree(root: Path) -> str:
+    """By kind of pair, how far profiles agree over all layers and within the body."""
+    kinds: dict[str, list[Json]] = {}
+    for pair in results_of(root, "architecture").get("profiles", {}).get("agreement", []):
+        kinds.setdefault(pair["kind"], []).append(pair)
+    rows: list[Row] = []
+    for kind, pairs in kinds.items():
+        cells = []
+        for which in ("all layers", "body"):
+            values = [pair[which]["correlation"] for pair in pairs]
+            above = sum(pair[which]["correlation"] > pair[which]["chance_high"] for pair in pairs)
+            cells += [f"{median(values):z.2f} ({min(values):z.2f} to {max(values):z.2f})", f"{above} of {len(pairs)}"]
+        rows.append((kind, *cells))
+    heads = ("correlation over all layers", "above chance", "over the body's layers", "above chance")
+    return table(("profiles compared", *heads), rows)
+
+
+def widths(root: Path) -> str:
+    """Networks of equal FLOPs with width where scores name it, and taken from there, beside the uniform one."""
+    found = results_of(root, "architecture").get("widths", {})
+    rows: list[Row] = []
+    for name, values in found.get("variants", {}).items():
+        *inner, shuffled, high = values["units"]
+        units = f"{' '.join(map(str, inner))}; {shuffled}, {high}"
+        cells = (decibels(values["over_uniform"][on]) for on in ("clean", "blur", "noise", "all"))
+        rows.append((name, units, f"{100 * values['flops']:.1f} %", *cells))
+    for name, values in found.get("over_reversed", {}).items():
+        cells = (decibels(values[on]) for on in ("clean", "blur", "noise", "all"))
+        rows.append((f"*{name}, minus its reverse*", "", "", *cells))
+    heads = (
+        "widths of blocks; upsample, high",
+        "FLOPs",
+        "PSNR beside the uniform network [dB]: clean",
+        "blur",
+        "noise",
+    )
+    return table(("network", *heads, "mean"), rows)
+
+
+def decibels(values: Json) -> str:
+    """``+0.05 (-0.02 to 0.12)``: a difference with its interval."""
+    return f"{values['db']:+.2f} ({values['db_low']:z.2f} to {values['db_high']:z.2f})"
+
+
+def pruning(root: Path) -> str:
+    """Networks without the channels that count least, by ranking, at once and after fine-tuning."""
+    rows: list[Row] = []
+    for network, found in results_of(root, "architecture").get("pruning", {}).items():
+        for name, values in found["networks"].items():
+            if name != "full":
+                at_once = (decibels(values["at once"][on]) for on in ("clean", "blur", "noise"))
+                tuned = (decibels(values["fine-tuned"][on]) for on in ("clean", "blur", "noise"))
+                rows.append((network, name, f"{100 * values['flops']:.0f} %", *at_once, *tuned))
+    heads = (f"{when}: {on}" for when in ("at once [dB]", "fine-tuned [dB]") for on in ("clean", "blur", "noise"))
+    return table(("network", "left out by", "FLOPs", *heads), rows)
+
+
+def pruned_speed(root: Path) -> str:
+    """How many times faster smaller networks are."""
+    rows: list[Row] = []
+    for network, found in results_of(root, "architecture").get("pruning", {}).items():
+        rows += [(network, name, f"{value:.2f}") for name, value in found["speed"].items() if name != "full"]
+    return table(("network", "channels left out", "times as fast"), rows)
+
+
+def kept_alone(root: Path) -> str:
+    """PSNR where only the best filters for any ability keep the target's weights."""
+    rows: list[Row] = []
+    for network, found in results_of(root, "architecture").get("pruning", {}).items():
+        for name, values in found["masked"].items():
+            rows.append((network, name, *(f"{values[on]:.2f}" for on in ("clean", "blur", "noise"))))
+    return table(("network", "the target's weights at", "clean [dB]", "blur", "noise"), rows)
+
+
 TABLES: Tables = {
     "presets": presets,
     "selectivity": selectivity,
@@ -304,4 +391,10 @@ TABLES: Tables = {
     "attributions_overview": overview,
     "attributions_ways": ways,
     "single_filters": single_filters,
+    "architecture_profiles": profiles,
+    "architecture_agreement": profiles_agree,
+    "architecture_widths": widths,
+    "architecture_pruning": pruning,
+    "architecture_speed": pruned_speed,
+    "architecture_kept": kept_alone,
 }
