@@ -5,8 +5,9 @@ import copy
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 
-from benchmarks.studies.profiles import PARTS, agreement, enriched, part_numbers
+from benchmarks.studies.profiles import PARTS, agreement, enriched, part_numbers, standardized
 from benchmarks.studies.pruning import by_channel, least, needs, widths_of, without
 from benchmarks.studies.widths import Widths, allotted, build, enrichment, flops
 from faig.attribution.filters import FilterIndex
@@ -88,6 +89,13 @@ def test_a_profile_agrees_with_itself_and_chance_stays_between():
         assert alike["correlation"] == 1.0
         assert opposite["correlation"] == -1.0
         assert 0 < alike["chance_high"] < 0.8
+    assert set(agreement(profile[:9], profile[:9])) == {"all layers"}
+
+
+def test_ties_count_as_their_mean_and_a_flat_profile_agrees_with_nothing():
+    first, second = np.array([3.0, 1.0, 1.0, 0.0, 7.0]), np.array([1.0, 2.0, 0.0, 0.0, 5.0])
+    assert standardized(first) @ standardized(second) == pytest.approx(spearmanr(first, second).statistic)
+    assert not standardized(np.ones(5)).any()
 
 
 def test_without_channels_is_the_network_with_zeros_there(lr):

@@ -310,9 +310,10 @@ def profiles_agree(root: Path) -> str:
     for kind, pairs in kinds.items():
         cells = []
         for which in ("all layers", "body"):
-            values = [pair[which]["correlation"] for pair in pairs]
-            above = sum(pair[which]["correlation"] > pair[which]["chance_high"] for pair in pairs)
-            cells += [f"{median(values):z.2f} ({min(values):z.2f} to {max(values):z.2f})", f"{above} of {len(pairs)}"]
+            found = [pair[which] for pair in pairs if which in pair]
+            values = [each["correlation"] for each in found]
+            above = sum(each["correlation"] > each["chance_high"] for each in found)
+            cells += [f"{median(values):z.2f} ({min(values):z.2f} to {max(values):z.2f})", f"{above} of {len(found)}"]
         rows.append((kind, *cells))
     heads = ("correlation over all layers", "above chance", "over the body's layers", "above chance")
     return table(("profiles compared", *heads), rows)

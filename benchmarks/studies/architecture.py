@@ -18,7 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-import numpy as np
 import pandas as pd
 import torch
 from torch import nn
@@ -32,7 +31,6 @@ from benchmarks.studies.widths import (
     INPUTS,
     LEVELS,
     METHODS,
-    Scores,
     Widths,
     allotted,
     build,
@@ -41,10 +39,8 @@ from benchmarks.studies.widths import (
     fitted,
     flops,
     measured,
-    scores_of,
     test_inputs,
 )
-from faig.attribution.filters import FilterIndex
 from faig.attribution.path import PathModel
 from faig.data.pairs import Pair
 from faig.networks.training import TrainingParams
@@ -67,53 +63,41 @@ TRAINING = TrainingParams(
 SHORTER = replace(TRAINING, iterations=800, log_every=400, checkpoint_every=800)
 """Of the variants, which are trained on the target's mixture at once: what is asked is what networks of such widths can
 do, and baselines would take half of the time."""
-SCORING_SEEDS = (100,)
-"""Of the uniform networks whose filters are scored; the variants have other seeds, from 0."""
-UNIFORM, NARROWER = "uniform", "narrower everywhere"
-REVERSED = ", reversed"
+SCORED_SEED = 100
+"""Of the network whose filters are scored; the variants have the seeds 0, 1, ..."""
+UNIFORM, REVERSED = "uniform", ", reversed"
 
 
-def scored_networks(pairs: Sequence[Pair], params: Json, training: Path) -> tuple[FilterIndex, list[Scores]]:
-    """Scores of the filters of uniform networks, each fine-tuned from its own baseline."""
-    found, index = [], None
-    for seed in SCORING_SEEDS:
-        network = build(Widths.uniform(WIDTH, DEPTH), seed)
-        weights = []
-        for name, mixture in (("baseline", {"clean": 1.0}), ("blind", params["targets"]["blind"]["mixture"])):
-            weights.append(fitted(network, pairs, mixture, TRAINING, name, seed))
-            network.load_state_dict(weights[-1])
-        model = PathModel(network, *weights, compute("fp32"))
-        found.append(scores_of(model, params, training))
-        index = model.index
-    assert index is not None
-    return index, found
-
-
-def named_by(index: FilterIndex, scores: Sequence[Scores], ratio: float) -> dict[str, dict[str, float]]:
-    """By method and level, the enrichment of each competitor, the mean over the scored networks."""
-    found = {}
-    for level in LEVELS:
-        for method in METHODS:
-            each = [enrichment(index, own[method], ratio, level) for own in scores]
-            found[f"{level}, {method}"] = {name: float(np.mean([one[name] for one in each])) for name in each[0]}
-    return found
+def scored_network(pairs: Sequence[Pair], params: Json) -> PathModel:
+    """The path from a uniform network's baseline to its target."""
+    network = build(Widths.uniform(WIDTH, DEPTH), SCORED_SEED)
+    weights = []
+    for name, mixture in (("baseline", {"clean": 1.0}), ("blind", params["targets"]["blind"]["mixture"])):
+        weights.append(fitted(network, pairs, mixture, TRAINING, name, SCORED_SEED))
+        network.load_state_dict(weights[-1])
+    return PathModel(network, *weights, compute("fp32"))
 
 
 def variants(named: Mapping[str, Mapping[str, float]]) -> dict[str, Widths]:
-    """The widths of every variant; one is narrower in all units, to say what FLOPs are worth."""
+    """The widths of every variant, by whose filters name the layers; the uniform one first."""
     uniform = Widths.uniform(WIDTH, DEPTH)
     found = {UNIFORM: uniform}
     for name, shares in named.items():
         found[name], found[name + REVERSED] = (allotted(shares, uniform, power) for power in (1.0, -1.0))
-    return {**found, NARROWER: uniform.with_units([width * 3 // 4 for width in uniform.units])}
+    return found
 
 
-def widths_part(training: Path, test: Path, seeds: int, keep: Callable[[Json], None]) -> None:
+def widths_part(training: Path, test: Path, methods: Sequence[str], seeds: int, keep: Callable[[Json], None]) -> None:
     """Part ``widths``: every variant trained with each of ``seeds`` seeds, and compared with the uniform one."""
     params = read_yaml(ROOT / "params.yaml")
     pairs, mixture = patch_sources(training, params), params["targets"]["blind"]["mixture"]
-    index, scores = scored_networks(pairs, params, training)
-    named = named_by(index, scores, params["mask_ratio"])
+    model = scored_network(pairs, params)
+    scores = {method: METHODS[method](model, params, training) for method in methods}
+    named = {
+        f"{level}, {method}": enrichment(model.index, own, params["mask_ratio"], level)
+        for level in LEVELS
+        for method, own in scores.items()
+    }
     chosen = variants(named)
     click.echo(f"{named}\n{chosen}", err=True)
     networks: dict[tuple[str, int], nn.Module] = {}
@@ -132,7 +116,6 @@ def judged(table: pd.DataFrame, chosen: Mapping[str, Widths], named: Mapping[str
     return {
         "network": f"{WIDTH}x{DEPTH}",
         "seeds": seeds,
-        "scored": len(SCORING_SEEDS),
         "iterations": SHORTER.iterations,
         "images": len(table["image"].unique()),
         "named": {key: {name: round(value, 2) for name, value in own.items()} for key, own in named.items()},
@@ -154,7 +137,8 @@ def judged(table: pd.DataFrame, chosen: Mapping[str, Widths], named: Mapping[str
 @click.argument("test", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("parts", nargs=-1, type=click.Choice(["profiles", "widths", "pruning"]))
 @click.option("--seeds", default=4, help="so many trainings of each variant")
-def main(training: Path, test: Path, parts: tuple[str, ...], seeds: int) -> None:
+@click.option("--method", "methods", multiple=True, type=click.Choice(list(METHODS)), default=list(METHODS))
+def main(training: Path, test: Path, parts: tuple[str, ...], seeds: int, methods: tuple[str, ...]) -> None:
     """Learn and train on photographs of TRAINING, test on TEST: the named PARTS, or those that the results lack."""
     path = results_file("studies/architecture")
     results: Json = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -170,7 +154,7 @@ def main(training: Path, test: Path, parts: tuple[str, ...], seeds: int) -> None
 
     runs: dict[str, Callable[[Callable[[Json], None]], None]] = {
         "profiles": lambda keep: profiles_part(training, keep, {} if parts else results.get("profiles", {})),
-        "widths": lambda keep: widths_part(training, test, seeds, keep),
+        "widths": lambda keep: widths_part(training, test, methods, seeds, keep),
         "pruning": lambda keep: pruning_part(training, test, keep),
     }
     for part in parts or [part for part in runs if part not in results or part == "profiles"]:

@@ -22,6 +22,7 @@ from benchmarks.studies.learned_masks import pixels, tiles
 from benchmarks.studies.widths import (
     ABILITIES,
     INPUTS,
+    METHODS,
     QUADRATURE,
     SCORED,
     UnevenSRResNet,
@@ -30,7 +31,6 @@ from benchmarks.studies.widths import (
     fitted,
     flops,
     measured,
-    scores_of,
     test_inputs,
 )
 from faig.attribution.engine import attribute_images
@@ -48,8 +48,8 @@ SHARES = (0.1, 0.25, 0.5)
 """Of the channels, left out."""
 KEPT = (0.03, 0.1, 0.3)
 """Shares of the filters that keep the target's weights where all others are masked."""
-DRAWS, SIGNS, REPEATS, SPEED_SIZE = 2, 2, 9, 256
-"""Random rankings, draws of signs per crop, timed restorations, and the side of the LR image that is restored."""
+SIGNS, REPEATS, SPEED_SIZE = 2, 9, 256
+"""Draws of signs per crop, timed restorations, and the side of the LR image that is restored."""
 FULL = "full"
 TRAINING = TrainingParams(
     iterations=150,
@@ -115,12 +115,11 @@ def rankings(model: PathModel, params: Json, training: Path) -> dict[str, np.nda
     for name in ABILITIES:
         scores = attribute_images(model, images[name], QUADRATURE).scores.mean(axis=0)
         abilities.append(by_channel(model.index, scores, both) / scores.sum())
-    count = len(abilities[0])
     return {
         "need": needs(network, images),
         "abilities alone, FAIG": np.max(abilities, axis=0),
         "size of the weights": by_channel(model.index, sizes, both),
-        **{f"random {n}": np.random.default_rng(n).permutation(count).astype(float) for n in range(DRAWS)},
+        "random": np.random.default_rng(0).permutation(len(abilities[0])).astype(float),
     }
 
 
@@ -163,8 +162,9 @@ def speeds(networks: Mapping[str, nn.Module]) -> dict[str, float]:
 def kept_alone(model: PathModel, params: Json, training: Path, test: Path) -> Json:
     """PSNR where only the best filters for any ability keep the target's weights, all others the baseline's."""
     chosen = {}
-    for method, own in scores_of(model, params, training).items():
-        ranks = np.min([np.argsort(np.argsort(-values)) for values in own.values()], axis=0)
+    for method, scores in METHODS.items():
+        places = [np.argsort(np.argsort(-values)) for values in scores(model, params, training).values()]
+        ranks = np.min(places, axis=0)
         order = np.argsort(ranks, kind="stable")
         for share in KEPT:
             chosen[Key(method, "", 0, share)] = order[round(share * len(order)) :]

@@ -52,9 +52,8 @@ SCALE, LIMIT, FLOPS_SIZE = 2, 2.0, 64
 SCORED = 20
 """Crops that FAIG scores, as the default run does."""
 QUADRATURE = QuadratureParams(rule="gausslegendre", num_nodes=8, max_nodes=8, tolerance=0.01)
-METHODS = ("FAIG", "learned")
-Scores = dict[str, dict[str, np.ndarray]]
-"""By method and degradation, scores (F,)."""
+Scores = dict[str, np.ndarray]
+"""By degradation, scores (F,)."""
 
 
 @dataclass(frozen=True)
@@ -182,24 +181,24 @@ def allotted(shares: Mapping[str, float], uniform: Widths, power: float) -> Widt
     return uniform.with_units(units_now.tolist())
 
 
-def scores_of(model: PathModel, params: Json, training: Path) -> Scores:
-    """FAIG's and the learned masks' scores for blur and noise, from crops of the folder's photographs."""
+def faig(model: PathModel, params: Json, training: Path) -> Scores:
+    """FAIG's scores for blur and noise, from crops of the folder's photographs."""
     settings = load_params("score.learned", LearnedParams, ROOT / "params.yaml")
     images = inputs_of(pixels(training, SCORED, settings.images.size, 0), ABILITIES, params)
     means = {name: attribute_images(model, images[name], QUADRATURE).scores.mean(axis=0) for name in ABILITIES}
-    return {
-        "FAIG": {name: discriminate(means, name, "share") for name in ABILITIES},
-        "learned": learned(model, params, training, settings, 0),
-    }
+    return {name: discriminate(means, name, "share") for name in ABILITIES}
 
 
-def learned(
-    model: PathModel, params: Json, training: Path, settings: LearnedParams, seed: int
-) -> dict[str, np.ndarray]:
-    """Scores (F,) of learned masks for blur and noise, by the settings of params.yaml."""
+def learned(model: PathModel, params: Json, training: Path, seed: int = 0) -> Scores:
+    """Scores of learned masks for blur and noise, by the settings of params.yaml."""
+    settings = load_params("score.learned", LearnedParams, ROOT / "params.yaml")
     images = inputs_of(pixels(training, settings.images.num, settings.images.size, 0), INPUTS, params)
     restored = restore_both(model, {name: [lr for lr, _ in pairs] for name, pairs in images.items()})
     return {name: learn_scores(model, restored, name, settings, seed).scores for name in ABILITIES}
+
+
+METHODS: dict[str, Callable[[PathModel, Json, Path], Scores]] = {"FAIG": faig, "learned": learned}
+"""What names the layers: of a network, its run's params and a folder of photographs, scores by degradation."""
 
 
 def fitted(
