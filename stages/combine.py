@@ -21,14 +21,15 @@ def main(hr: Path, lr: Path, pairs: Path, baseline: Path, plugins: Path, output:
     settings = load_params(f"targets.{load_params('main_target', Name)}", TargetParams)
     model = read_model(baseline, baseline)
     inputs = read_test_inputs(pairs, hr, lr, settings.degradations)
-    names = [*settings.attribute, JOINT] if len(settings.attribute) > 1 else settings.attribute
+    apart: list[str] = list(settings.attribute)
+    names = [*apart, JOINT] if len(apart) > 1 else apart
     trained = {}
     for name in names:
         full = plugins / "full" / f"{name}.safetensors"
         weights = read_model(baseline, full).target
         trained[name] = Trained(load_plugin(plugins / f"{name}.safetensors"), weights, full.stat().st_size)
-    upon = [load_plugin(plugins / IN_TURN / f"{name}.safetensors") for name in list(settings.attribute)[1:]]
-    in_turn = [trained[names[0]].plugin, *upon] if upon else []
+    upon = [load_plugin(plugins / IN_TURN / f"{name}.safetensors") for name in apart[1:]]
+    in_turn = [trained[apart[0]].plugin, *upon] if upon else []
     networks = variants(model.baseline, model.index, trained, in_turn, params.strengths)
     write_parquet(output, measure(model, networks, inputs))
 

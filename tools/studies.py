@@ -326,8 +326,8 @@ def widths(root: Path) -> str:
     for name, values in found.get("variants", {}).items():
         *inner, shuffled, high = values["units"]
         units = f"{' '.join(map(str, inner))}; {shuffled}, {high}"
-        cells = (decibels(values["over_uniform"][on]) for on in ("clean", "blur", "noise", "all"))
-        rows.append((name, units, f"{100 * values['flops']:.1f} %", *cells))
+        beside = (decibels(values["over_uniform"][on]) for on in ("clean", "blur", "noise", "all"))
+        rows.append((name, units, f"{100 * values['flops']:.1f} %", *(("",) * 4 if name == "uniform" else beside)))
     for name, values in found.get("over_reversed", {}).items():
         cells = (decibels(values[on]) for on in ("clean", "blur", "noise", "all"))
         rows.append((f"*{name}, minus its reverse*", "", "", *cells))
@@ -343,20 +343,21 @@ def widths(root: Path) -> str:
 
 def decibels(values: Json) -> str:
     """``+0.05 (-0.02 to 0.12)``: a difference with its interval."""
-    return f"{values['db']:+.2f} ({values['db_low']:z.2f} to {values['db_high']:z.2f})"
+    return f"{values['db']:+z.2f} ({values['db_low']:z.2f} to {values['db_high']:z.2f})"
 
 
 def pruning(root: Path) -> str:
-    """Networks without the channels that count least, by ranking, at once and after fine-tuning."""
+    """Networks without the channels that count least, by ranking; fine-tuned as well where that was measured."""
     rows: list[Row] = []
+    heads: Row = ("network", "left out by", "FLOPs")
     for network, found in results_of(root, "architecture").get("pruning", {}).items():
+        times = list(found["full"])
+        heads = (*heads[:3], *(f"{when}: {on} [dB]" for when in times for on in ("clean", "blur", "noise")))
         for name, values in found["networks"].items():
+            cells = (decibels(values[when][on]) for when in times for on in ("clean", "blur", "noise"))
             if name != "full":
-                at_once = (decibels(values["at once"][on]) for on in ("clean", "blur", "noise"))
-                tuned = (decibels(values["fine-tuned"][on]) for on in ("clean", "blur", "noise"))
-                rows.append((network, name, f"{100 * values['flops']:.0f} %", *at_once, *tuned))
-    heads = (f"{when}: {on}" for when in ("at once [dB]", "fine-tuned [dB]") for on in ("clean", "blur", "noise"))
-    return table(("network", "left out by", "FLOPs", *heads), rows)
+                rows.append((network, name, f"{100 * values['flops']:.0f} %", *cells))
+    return table(heads, rows)
 
 
 def pruned_speed(root: Path) -> str:
@@ -365,15 +366,6 @@ def pruned_speed(root: Path) -> str:
     for network, found in results_of(root, "architecture").get("pruning", {}).items():
         rows += [(network, name, f"{value:.2f}") for name, value in found["speed"].items() if name != "full"]
     return table(("network", "channels left out", "times as fast"), rows)
-
-
-def kept_alone(root: Path) -> str:
-    """PSNR where only the best filters for any ability keep the target's weights."""
-    rows: list[Row] = []
-    for network, found in results_of(root, "architecture").get("pruning", {}).items():
-        for name, values in found["masked"].items():
-            rows.append((network, name, *(f"{values[on]:.2f}" for on in ("clean", "blur", "noise"))))
-    return table(("network", "the target's weights at", "clean [dB]", "blur", "noise"), rows)
 
 
 TABLES: Tables = {
@@ -397,5 +389,4 @@ TABLES: Tables = {
     "architecture_widths": widths,
     "architecture_pruning": pruning,
     "architecture_speed": pruned_speed,
-    "architecture_kept": kept_alone,
 }

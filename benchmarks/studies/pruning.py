@@ -8,7 +8,7 @@ convolution's weights for c go to 0. The squared length is estimated by random s
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -36,6 +36,7 @@ from benchmarks.studies.widths import (
 from faig.attribution.engine import attribute_images
 from faig.attribution.filters import FilterIndex
 from faig.attribution.path import PathModel
+from faig.data.crops import Batch
 from faig.experiments.loading import load_model
 from faig.experiments.masking import measure
 from faig.experiments.score_table import Key
@@ -210,39 +211,43 @@ def timed(nets: Mapping[str, nn.Module], widths: Widths) -> dict[str, float]:
     return speeds(networks)
 
 
-def pruned(name: str, training: Path, test: Path) -> Json:
-    """All that is measured of one published network."""
+def pruned(name: str, training: Path, test: Path) -> Iterator[Json]:
+    """What is measured of one published network: at once, then with what fine-tuning and masking give."""
     folder = ROOT / "published" / name
     params = read_yaml(folder / "runs/Set14/params.yaml")
     model = load_model(*(folder / f"weights/{each}.safetensors" for each in ("baseline", "blind")), compute("fp32"))
     widths = Widths.uniform(params["network"]["width"], params["network"]["depth"])
-    pairs, mixture = patch_sources(training, params), params["targets"]["blind"]["mixture"]
     inputs = test_inputs(tiles(test), params)
     nets = smaller(model.target, widths, rankings(model, params, training))
-    result: Json = {"speed": timed(nets, widths), "masked": kept_alone(model, params, training, test)}
-    tables = {"at once": measured({(each, 0): network for each, network in nets.items()}, inputs)}
+    result: Json = {"channels": sum(widths.inner), "iterations": TRAINING.iterations, "networks": {}, "full": {}}
+    for each, network in nets.items():
+        own = widths_of(network)
+        result["networks"][each] = {"inner": list(own.inner), "flops": round(flops(own) / flops(widths), 3)}
+    add(result, "at once", nets, inputs)
+    result["speed"] = timed(nets, widths)
+    yield result
+    pairs, mixture = patch_sources(training, params), params["targets"]["blind"]["mixture"]
     for network in nets.values():
         network.load_state_dict(fitted(network.train(), pairs, mixture, TRAINING, "pruning", name))
-    tables["fine-tuned"] = measured({(each, 0): network for each, network in nets.items()}, inputs)
-    own = {when: table[table["variant"] == FULL] for when, table in tables.items()}
-    return result | {
-        "channels": sum(widths.inner),
-        "iterations": TRAINING.iterations,
-        "full": {when: rows.groupby("input")["psnr"].mean().round(2).to_dict() for when, rows in own.items()},
-        "networks": {
-            each: {
-                "inner": list(widths_of(network).inner),
-                "flops": round(flops(widths_of(network)) / flops(widths), 3),
-                **{when: compared(table, each, FULL) for when, table in tables.items()},
-            }
-            for each, network in nets.items()
-        },
-    }
+    add(result, "fine-tuned", nets, inputs)
+    yield result
+    result["masked"] = kept_alone(model, params, training, test)
+    yield result
+
+
+def add(result: Json, when: str, nets: Mapping[str, nn.Module], inputs: Mapping[str, Sequence[Batch]]) -> None:
+    """Measure all networks and write into ``result`` how each compares with the full one."""
+    table = measured({(each, 0): network for each, network in nets.items()}, inputs)
+    means = table[table["variant"] == FULL].groupby("input")["psnr"].mean()
+    result["full"][when] = means.round(2).to_dict()
+    for each in nets:
+        result["networks"][each][when] = compared(table, each, FULL)
 
 
 def pruning_part(training: Path, test: Path, keep: Callable[[Json], None]) -> None:
     """Part ``pruning``, of each of :data:`NETWORKS`."""
     found: Json = {}
     for name in NETWORKS:
-        found[name] = pruned(name, training, test)
-        keep(found)
+        for result in pruned(name, training, test):
+            found[name] = result
+            keep(found)
