@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner, Result
 from conftest import CPU, ROOT, TINY
 from test_retraining import TRAINING
-from torch import Tensor, nn
+from torch import nn
 
 from faig.attribution.filters import FilterIndex
 from faig.attribution.path import PathModel, Weights, mask

@@ -15,7 +15,7 @@ from tools.tables import render
 
 TABLES = {**runs.TABLES, **studies.TABLES, **costs.TABLES, **plugin_tables.TABLES}
 OUTLINES = {"README.md": "README.md"}
-WITH_TABLES = ("architecture", "plugins", "reference", "presets", "speed")
+WITH_TABLES = ("plugins", "reference", "presets", "speed")
 OUTLINES |= {f"docs/{name}.md": f"docs/{name}.md" for name in WITH_TABLES}
 OUTLINES["results/README.md"] = "tools/results.md"
 """Documents with tables, and where their text stands: in themselves, or in a file whose tables are left empty."""
