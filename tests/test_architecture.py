@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 
 from benchmarks.studies.profiles import PARTS, agreement, enriched, part_numbers, standardized
 from benchmarks.studies.pruning import by_channel, least, needs, widths_of, without
-from benchmarks.studies.widths import Widths, allotted, build, enrichment, flops
+from benchmarks.studies.widths import UnevenBlock, Widths, allotted, build, enrichment, flops
 from faig.attribution.filters import FilterIndex
 from faig.experiments.branches import num_flops
 from faig.networks.models import NetworkParams, NetworkSpec, build_network
@@ -94,7 +94,7 @@ def test_a_profile_agrees_with_itself_and_chance_stays_between():
 
 def test_ties_count_as_their_mean_and_a_flat_profile_agrees_with_nothing():
     first, second = np.array([3.0, 1.0, 1.0, 0.0, 7.0]), np.array([1.0, 2.0, 0.0, 0.0, 5.0])
-    assert standardized(first) @ standardized(second) == pytest.approx(spearmanr(first, second).statistic)
+    assert standardized(first) @ standardized(second) == pytest.approx(spearmanr(first, second)[0])  # pyright: ignore
     assert not standardized(np.ones(5)).any()
 
 
@@ -106,7 +106,9 @@ def test_without_channels_is_the_network_with_zeros_there(lr):
     assert flops(widths_of(smaller)) < flops(WIDTHS)
     before = network(lr)
     for channel in removed:
-        network.body[int(channel) // 4].conv2.weight.data[:, channel % 4] = 0
+        block = network.body[int(channel) // 4]
+        assert isinstance(block, UnevenBlock)
+        block.conv2.weight.data[:, channel % 4] = 0
     torch.testing.assert_close(smaller(lr), network(lr))
     assert not torch.allclose(before, network(lr))
 
@@ -140,7 +142,9 @@ def test_a_need_is_the_squared_change_of_the_output_over_the_squared_error(lr):
         error = (before - hr).square().sum()
         for channel in range(12):
             moved = copy.deepcopy(network)
-            moved.body[channel // 4].conv2.weight.data[:, channel % 4] *= 1 - step
+            block = moved.body[channel // 4]
+            assert isinstance(block, UnevenBlock)
+            block.conv2.weight.data[:, channel % 4] *= 1 - step
             change = (moved(x.double()) - before) / step
             expected[channel] = max(expected[channel], (change.square().sum() / error).item())
     np.testing.assert_allclose(found, expected, rtol=0.25)

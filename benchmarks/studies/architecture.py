@@ -41,7 +41,7 @@ from benchmarks.studies.widths import (
     measured,
     test_inputs,
 )
-from faig.attribution.path import PathModel
+from faig.attribution.path import PathModel, Weights
 from faig.data.pairs import Pair
 from faig.networks.training import TrainingParams
 from tools.tables import Json, read_yaml
@@ -71,11 +71,11 @@ UNIFORM, REVERSED = "uniform", ", reversed"
 def scored_network(pairs: Sequence[Pair], params: Json) -> PathModel:
     """The path from a uniform network's baseline to its target."""
     network = build(Widths.uniform(WIDTH, DEPTH), SCORED_SEED)
-    weights = []
+    weights: dict[str, Weights] = {}
     for name, mixture in (("baseline", {"clean": 1.0}), ("blind", params["targets"]["blind"]["mixture"])):
-        weights.append(fitted(network, pairs, mixture, TRAINING, name, SCORED_SEED))
-        network.load_state_dict(weights[-1])
-    return PathModel(network, *weights, compute("fp32"))
+        weights[name] = fitted(network, pairs, mixture, TRAINING, name, SCORED_SEED)
+        network.load_state_dict(dict(weights[name]))
+    return PathModel(network, weights["baseline"], weights["blind"], compute("fp32"))
 
 
 def variants(named: Mapping[str, Mapping[str, float]]) -> dict[str, Widths]:
@@ -112,7 +112,7 @@ def widths_part(training: Path, test: Path, methods: Sequence[str], seeds: int, 
 
 def judged(table: pd.DataFrame, chosen: Mapping[str, Widths], named: Mapping[str, Json], seeds: int) -> Json:
     """What is kept of part ``widths``: the variants, and what each is worth beside the uniform one and its reverse."""
-    means = table.groupby(["variant", "input"])["psnr"].mean()
+    means = pd.Series(table.groupby(["variant", "input"])["psnr"].mean()).to_dict()
     return {
         "network": f"{WIDTH}x{DEPTH}",
         "seeds": seeds,

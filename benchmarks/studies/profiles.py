@@ -6,12 +6,13 @@ one profile's values out to the layers anew. Neighbouring layers are alike, whic
 has to be well above chance to mean much.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import click
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from benchmarks.common import ROOT, published
@@ -57,7 +58,7 @@ def learned_sets(params: Json, model: PathModel, training: Path, seed: int) -> d
     return {name: discovered(values, RATIO) for name, values in learned(model, params, training, seed).items()}
 
 
-def enriched(counts: Sequence[int], sizes: Sequence[int]) -> np.ndarray:
+def enriched(counts: ArrayLike, sizes: ArrayLike) -> np.ndarray:
     """Each layer's (or part's) share of the discovered filters divided by its share of all filters."""
     return np.divide(counts, np.sum(counts)) / np.divide(sizes, np.sum(sizes))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -170,7 +171,7 @@ def kept_alone(model: PathModel, params: Json, training: Path, test: Path) -> Js
         for share in KEPT:
             chosen[Key(method, "", 0, share)] = order[round(share * len(order)) :]
     table = measure(model, test_inputs(tiles(test), params), chosen)
-    means = table.groupby(["method", "ratio", "input"])["psnr"].mean()
+    means = pd.Series(table.groupby(["method", "ratio", "input"])["psnr"].mean()).to_dict()
     return {
         f"{method}, {100 * ratio:g} %" if ratio else method: {
             name: round(float(means[method, ratio, name]), 2) for name in INPUTS
@@ -215,7 +216,8 @@ def pruned(name: str, training: Path, test: Path) -> Iterator[Json]:
     """What is measured of one published network: at once, then with what fine-tuning and masking give."""
     folder = ROOT / "published" / name
     params = read_yaml(folder / "runs/Set14/params.yaml")
-    model = load_model(*(folder / f"weights/{each}.safetensors" for each in ("baseline", "blind")), compute("fp32"))
+    baseline, blind = (folder / f"weights/{each}.safetensors" for each in ("baseline", "blind"))
+    model = load_model(baseline, blind, compute("fp32"))
     widths = Widths.uniform(params["network"]["width"], params["network"]["depth"])
     inputs = test_inputs(tiles(test), params)
     nets = smaller(model.target, widths, rankings(model, params, training))
@@ -238,8 +240,8 @@ def pruned(name: str, training: Path, test: Path) -> Iterator[Json]:
 def add(result: Json, when: str, nets: Mapping[str, nn.Module], inputs: Mapping[str, Sequence[Batch]]) -> None:
     """Measure all networks and write into ``result`` how each compares with the full one."""
     table = measured({(each, 0): network for each, network in nets.items()}, inputs)
-    means = table[table["variant"] == FULL].groupby("input")["psnr"].mean()
-    result["full"][when] = means.round(2).to_dict()
+    means = pd.Series(table.loc[table["variant"] == FULL].groupby("input")["psnr"].mean()).to_dict()
+    result["full"][when] = {name: round(float(value), 2) for name, value in means.items()}
     for each in nets:
         result["networks"][each][when] = compared(table, each, FULL)
 

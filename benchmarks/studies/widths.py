@@ -224,7 +224,7 @@ def compared(table: pd.DataFrame, variant: str, other: str) -> Json:
     """Mean PSNR of a variant minus that of another by kind of input, and of all; intervals over seeds and images."""
     found: dict[str, np.ndarray] = {}
     for name, rows in table.groupby("input"):
-        own, theirs = (by_replicate(rows[rows["variant"] == each], "psnr") for each in (variant, other))
+        own, theirs = (by_replicate(pd.DataFrame(rows[rows["variant"] == each]), "psnr") for each in (variant, other))
         found[str(name)] = own - theirs
     found["all"] = np.mean(list(found.values()), axis=0)
     drawn = bootstrap_replicates(found, BOOTSTRAP.num_resamples, np.random.default_rng(0))
