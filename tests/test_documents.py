@@ -24,7 +24,7 @@ from faig.data.images import read_image, write_png
 from faig.networks.plugins import extract, load_plugin, moving_weights, plug_in, save_plugin
 from faig.networks.weights import load_network
 from faig.report.numbers import write_numbers
-from tools import dag, runs
+from tools import dag, plugin_tables, runs
 from tools.documents import OUTLINES, TABLES, made
 from tools.tables import judged, read_json, read_yaml, render, share, table
 
@@ -36,7 +36,10 @@ DOCUMENTS = [
 
 def as_committed(folder: Path) -> Path:
     listed = subprocess.run(
-        ["git", "ls-tree", "--name-only", "HEAD", *MADE_FROM, dag.PICTURE], cwd=ROOT, capture_output=True, check=True
+        ["git", "ls-tree", "--name-only", "HEAD", *MADE_FROM, dag.PICTURE, plugin_tables.PICTURE],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
     )
     names = listed.stdout.decode().split()
     archive = subprocess.run(
