@@ -66,6 +66,12 @@ def test_the_tables_say_what_was_found(root: Path) -> None:
     assert "| trained on blur, alone | +2.00 | +2.00 | +2.00 | +2.00 |  |  |" in kept
 
 
+def test_what_was_trained_on_one_degradation_alone_is_shown_for_it_alone() -> None:
+    own = network()
+    own["alone"] = [each for each in own["alone"] if each["degradation"] == "blur" or each["way"] == "full"]
+    assert effect(own, "learned 1 %", "noise") == {}
+
+
 def test_without_results_the_tables_say_so(tmp_path: Path) -> None:
     assert "Not measured" in alone(tmp_path)
     assert "Not measured" in together(tmp_path)

@@ -99,9 +99,8 @@ def alone(root: Path) -> str:
         whole = sizes(network).get(FULL, (float("nan"), 0))[0]
         for way, (size, seeds) in sizes(network).items():
             effects = [effect(network, way, degradation) for degradation in BLUR_AND_NOISE]
-            if all(effects):
-                cells = [cell for values in effects for cell in _cells(values)]
-                rows.append((words(way), f"{size / 1000:.1f} kB", f"{whole / size:.0f}", f"{seeds}", *cells))
+            cells = [cell for values in effects for cell in _cells(values)]
+            rows.append((words(way), f"{size / 1000:.1f} kB", f"{whole / size:.0f}", f"{seeds}", *cells))
         columns = ("gain [dB]", "of the whole network's", "clean inputs gain [dB]")
         heads = (f"{degradation}: {column}" for degradation in BLUR_AND_NOISE for column in columns)
         title = f"{name}, {network['filters']:,} filters:"
@@ -110,6 +109,9 @@ def alone(root: Path) -> str:
 
 
 def _cells(values: Json) -> Row:
+    """Gain, share and gain of clean inputs; empty for a degradation that was not trained on."""
+    if not values:
+        return "", "", ""
     return f"{values['gain']:+.2f}", share(values, "recovered", low=True), f"{values['clean']:+.2f}"
 
 
