@@ -160,7 +160,8 @@ def test_retraining_is_reported_for_every_variant(results: dict[str, Any]):
 
 
 def test_plug_ins_are_reported_alone_and_together(story: Project, results: dict[str, Any]):
-    variants = {"plugin", "full", "plugins_together", "tasks_together", "plugin_joint", "full_joint"}
+    alone, together = {"plugin", "full"}, {"plugins_together", "plugins_in_turn", "tasks_together"}
+    variants = alone | together | {"plugin_joint", "full_joint"}
     found = results["plugins"]
     assert set(found) == {"clean", "blur", "noise", "blur_noise"}
     for name in TARGETS["blind"]:
@@ -168,6 +169,7 @@ def test_plug_ins_are_reported_alone_and_together(story: Project, results: dict[
         assert 0 < found[name]["plugin"]["of_full"] < 0.5
     kept = {path: content for path, content in story.kept["first"].items() if path.startswith("data/argument/plugins/")}
     names = [f"{folder}{name}.safetensors" for folder in ("", "full/") for name in (*TARGETS["blind"], "joint")]
+    names += [f"in_turn/{name}.safetensors" for name in list(TARGETS["blind"])[1:]]
     assert set(kept) == {f"data/argument/plugins/{name}" for name in names}
     assert found["blur"]["plugin"]["bytes"] == len(kept["data/argument/plugins/blur.safetensors"])
 
